@@ -49,7 +49,7 @@ def _runs(names: t.Iterable[str]) -> list[_Run]:
             and run.first
             and run.prefix == prefix
             and _follows(run.last, digits)
-            and (len(digits) == len(run.last) or not run.first.startswith("0"))
+            and (len(digits) == len(run.last) or len(run.first) == 1 or not run.first.startswith("0"))
         ):
             runs[-1] = run._replace(last=digits)
         else:
@@ -85,7 +85,8 @@ def _checked(names: t.Any) -> list[str]:
     for name in names:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise SlurmConfError(
-                f"Compressing host names failed: {name!r} is no host name. Allowed are letters, digits, '.', '_' and '-'."
+                f"Compressing host names failed: {name!r} is no host name. "
+                "Allowed are letters, digits, '.', '_' and '-'."
             )
     return list(dict.fromkeys(names))
 

@@ -34,8 +34,8 @@ def render_value(key: str, value: t.Any, what: str) -> str:
     found = "(value not shown)" if _SECRET_KEY.search(key) else repr(text)
     if not text or text != text.strip():
         raise SlurmConfError(
-            f"Rendering {what} failed: {key} is {found}; allowed is a text that is not empty and has no blanks around it. "
-            "Set the key to null to leave it out."
+            f"Rendering {what} failed: {key} is {found}; allowed is a text with something in it and no "
+            "blanks around it. Set the key to null to leave it out."
         )
     # Slurm takes '#' anywhere as the start of a comment and cannot quote it.
     if re.search(r"[\x00-\x1f\x7f#]", text):

@@ -59,8 +59,7 @@ def _grouped(
 
 
 def _fields(node: Mapping[str, t.Any]) -> list[tuple[str, t.Any]]:
-    fields = [(spelled, node[key]) for key, spelled in NODE_KEYS.items() if node.get(key) not in (None, "", [])]
-    return fields
+    return [(spelled, node[key]) for key, spelled in NODE_KEYS.items() if node.get(key) not in (None, "", [])]
 
 
 def node_lines(nodes: t.Any) -> list[str]:
