@@ -35,6 +35,9 @@ def _network(lab: Lab) -> None:
     subnet = machine.free_subnet()
     podman.run("network", "create", "--subnet", subnet, lab.network)
     prefix = subnet.rsplit(".", 1)[0]
+    # A local folder with wheels stands in for the index of CPU builds of torch.
+    torch_index = "" if machine.pip_settings().get("find-links") else "https://download.pytorch.org/whl/cpu"
+    lab.write_facts(torch_index=torch_index)
     lab.write_facts(subnet=subnet, hub_url=f"http://{prefix}.{HUB_OCTET}:{HUB_PORT}", ssh_config=str(lab.ssh_config))
 
 

@@ -62,3 +62,19 @@ def selected_names(selection: t.Any) -> list[str]:
     parts: Sequence[t.Any] = selection.split(",") if isinstance(selection, str) else selection
     names = (str(part).strip() for part in parts)
     return list(dict.fromkeys(name for name in names if name))
+
+
+def with_overrides(models: t.Any, overrides: t.Any) -> t.Any:
+    """The catalogue with the keys that a site says otherwise, by model name.
+
+    What cannot be merged is left as it is, for the checks to report; an override of an unknown model becomes an entry
+    of its own, which then lacks its required keys and is reported under its name.
+    """
+    if not isinstance(models, Sequence) or isinstance(models, str) or not isinstance(overrides, Mapping):
+        return models
+    names = [entry.get("name") for entry in models if isinstance(entry, Mapping)]
+    merged = [
+        {**entry, **(overrides.get(entry.get("name")) or {})} if isinstance(entry, Mapping) else entry
+        for entry in models
+    ]
+    return merged + [{"name": name, **(found or {})} for name, found in overrides.items() if name not in names]
