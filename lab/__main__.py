@@ -26,6 +26,8 @@ def main() -> int:
         machine.check()
         with _only_one(lab):
             _COMMANDS[arguments.command](lab)
+            if arguments.command == "up" and not arguments.no_hub:
+                hub.up(lab)
     except LabError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -39,7 +41,6 @@ def _up(lab: Lab) -> None:
     podman.ensure_ready()
     image.ensure()
     hosts.up(lab)
-    hub.up(lab)
     print(f"lab {lab.name}: {', '.join(host.name for host in lab.hosts)} are up; ssh -F {lab.ssh_config} {lab.hosts[0].name}")
 
 
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=[*_COMMANDS, "env"])
     parser.add_argument("--name", default=os.environ.get("LLMOPS_LAB", "demo"), help="which lab (default: demo)")
     parser.add_argument("--inventory", default=str(CHECKOUT / "inventory/lab"), help="folder with hosts.yml")
+    parser.add_argument("--no-hub", action="store_true", help="with up: without the stand-in for the model hub")
     return parser
 
 
