@@ -8,6 +8,7 @@ import json
 import pwd
 import typing as t
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setattr(connect, "find_account", lambda user: ACCOUNT)
     monkeypatch.setattr(connect, "slurm_is_here", lambda module: True)
     monkeypatch.setattr(connect, "script_file", lambda name, content, account: nullcontext("/tmp/generated.sh"))
+    times: dict[str, t.Any] = {"clock": lambda: fake.clock, "sleep": fake.sleep}
+    monkeypatch.setattr(slurm_job, "JobWatch", partial(slurm_job.JobWatch, **times))
+    monkeypatch.setattr(slurm_job, "JobManager", partial(slurm_job.JobManager, **times))
     monkeypatch.setattr(slurm_job, "job_lock", lambda path, what: nullcontext())
     return fake
 
