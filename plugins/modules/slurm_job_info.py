@@ -18,6 +18,7 @@ notes:
   - Without accounting, jobs that ended are known as long as the controller remembers them (C(MinJobAge), 300 seconds
     by default).
 extends_documentation_fragment:
+  - llmops.cluster.attributes
   - llmops.cluster.attributes.info_module
 options:
   name:
