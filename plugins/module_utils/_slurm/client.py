@@ -172,13 +172,13 @@ class SlurmClient:
         if not self._json_works:
             return None
         answer = self._read(argv, what, known=known, json_may_be_missing=True)
-        if known and known.search(answer.err + answer.out):
-            return []
         if answer.rc == 0:
             try:
                 return parse.jobs_from_json(answer.out)
             except parse.ParseError:
                 pass
+        if known and known.search(answer.err + answer.out):
+            return []
         self._json_works = False
         return None
 

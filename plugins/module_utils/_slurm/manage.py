@@ -129,10 +129,10 @@ class JobManager:
                 raise ChangeRefusedError(report.change_refused(old), facts={**full.facts(), "diff": diff})
             if plan.action == decide.LEAVE:
                 outcome.job = full
-                outcome.message = f"{report.title(old)} differs in {differs} and is left as it is: on_change is keep."
+                outcome.message = f"{report.subject(old)} differs in {differs} and is left as it is: on_change is keep."
                 return
             outcome.diff = diff
-            outcome.message = f"{report.title(old)} differs in {differs} and {verb} replaced."
+            outcome.message = f"{report.subject(old)} differs in {differs} and {verb} replaced."
             outcome.replaced_job_id = old.job_id
             outcome.cancelled = plan.cancel
         outcome.changed = True
@@ -145,7 +145,7 @@ class JobManager:
 
     def _keep(self, keep: Job, surplus: tuple[Job, ...], outcome: Outcome) -> None:
         outcome.job = keep
-        outcome.message = f"{report.title(keep)} is as wanted."
+        outcome.message = f"{report.subject(keep)} is as wanted."
         if surplus:
             outcome.changed = True
             outcome.cancelled = surplus

@@ -24,6 +24,11 @@ def title(job: Job) -> str:
     return f"job {job.job_id} ({job.name}){place}"
 
 
+def subject(job: Job) -> str:
+    """The title at the beginning of a sentence."""
+    return title(job).replace("job", "Job", 1)
+
+
 def ended(job: Job, *, tried: str, log: str = "") -> str:
     """The message for a job that ended and should not have, or not like that."""
     reason = f", reason {job.reason}" if job.reason else ""

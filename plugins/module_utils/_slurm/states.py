@@ -52,6 +52,7 @@ _ENDINGS = {
 }
 _NEXT_STEPS = {
     "BOOT_FAIL": "Look at the nodes with `sinfo -R`.",
+    "COMPLETED": "A job that ends by itself is waited for with state=completed.",
     "CANCELLED": "If that was not meant, run this task again.",
     "NODE_FAIL": "Look at the node with `sinfo -R`, then run this task again.",
     "OUT_OF_MEMORY": "Give it more memory (`mem` in options) or let it use less, then run this task again.",

@@ -81,7 +81,7 @@ def test_a_second_run_changes_nothing() -> None:
     assert second.job
     assert first.job.job_id == second.job.job_id == 1
     assert second.diff is None
-    assert second.message == "job 1 (vllm-serve-phi3) on gpu1 is as wanted."
+    assert second.message == "Job 1 (vllm-serve-phi3) on gpu1 is as wanted."
     assert len(slurm.jobs) == 1
 
 
@@ -176,7 +176,7 @@ def test_another_specification_replaces_the_job() -> None:
     assert outcome.changed
     assert outcome.replaced_job_id == 1
     assert [job.job_id for job in slurm.live()] == [2]
-    assert outcome.message == "job 1 (vllm-serve-phi3) on gpu1 differs in options, script and was replaced."
+    assert outcome.message == "Job 1 (vllm-serve-phi3) on gpu1 differs in options, script and was replaced."
 
 
 def test_a_job_is_not_taken_down_for_one_that_slurm_refuses() -> None:
