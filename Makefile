@@ -1,0 +1,58 @@
+# Thin names for the commands of this project. `make help` lists them.
+# LLMOPS_CACHE and LLMOPS_STATE say where slow artefacts and labs are kept (default: ~/.cache and ~/.local/state).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+LLMOPS_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llmops-cluster
+LLMOPS_STATE ?= $(or $(XDG_STATE_HOME),$(HOME)/.local/state)/llmops-cluster
+export LLMOPS_CACHE LLMOPS_STATE
+
+# The lab makes containers and bridges, so it runs as root; sudo is asked when you are not.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LLMOPS_CACHE,LLMOPS_STATE,LLMOPS_LAB_SUBNET,HOME)
+BIN := $(CURDIR)/.venv/bin
+LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
+
+.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-molecule test-lab bench clean-cache
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+demo: venv ## A cluster and a served model on this machine, no GPU needed; again: changes nothing
+	@$(LAB) demo
+
+demo-down: ## Remove all that the demo made (the cache stays: make clean-cache)
+	@if [ -x $(BIN)/python ]; then $(LAB) down; else echo "No demo here: .venv is missing."; fi
+
+demo-env: ## Print OPENAI_BASE_URL and OPENAI_API_KEY for eval: eval "$$(make -s demo-env)"
+	@$(LAB) env
+
+demo-status: ## The containers of the demo
+	@$(LAB) status
+
+venv: ## Install the packages and Python tools that the other commands need
+	@lab/bootstrap.sh
+
+test: test-lint test-sanity test-unit test-molecule test-lab ## All tests
+
+test-lint: venv ## ruff, mypy, yamllint, ansible-lint, changelog and documentation
+	@tests/run lint
+
+test-sanity: venv ## ansible-test sanity and units
+	@tests/run sanity
+
+test-unit: venv ## Tests that need no host
+	@tests/run unit
+
+test-molecule: venv ## Roles munge and slurm on hosts of their own
+	@tests/run molecule
+
+test-lab: venv ## Everything, end to end, on a lab of its own
+	@tests/run lab
+
+bench: venv ## Measure the figures of docs/figures.md; writes build/bench.json
+	@tests/run bench
+
+clean-cache: ## Remove what is cached: host images, Slurm and engine builds
+	@$(ROOT) rm -rf "$(LLMOPS_CACHE)"

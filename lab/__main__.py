@@ -1,0 +1,85 @@
+"""The lab's command line: `python -m lab COMMAND`. `make demo`, `make demo-down` and the tests call it."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import demo, hosts, hub, image, machine, podman
+from .errors import LabError
+from .settings import CHECKOUT, Lab, load
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    try:
+        lab = load(arguments.name, Path(arguments.inventory))
+        if arguments.command == "env":
+            print(demo.environment_lines(lab))
+            return 0
+        machine.check()
+        with _only_one(lab):
+            _COMMANDS[arguments.command](lab)
+            if arguments.command == "up" and not arguments.no_hub:
+                hub.up(lab)
+    except LabError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _up(lab: Lab) -> None:
+    podman.ensure_ready()
+    image.ensure()
+    hosts.up(lab)
+    print(f"lab {lab.name}: {', '.join(host.name for host in lab.hosts)} are up; ssh -F {lab.ssh_config} {lab.hosts[0].name}")
+
+
+def _down(lab: Lab) -> None:
+    podman.ensure_ready()
+    hosts.down(lab)
+    shutil.rmtree(lab.state, ignore_errors=True)
+    print(f"lab {lab.name}: removed.")
+
+
+def _status(lab: Lab) -> None:
+    podman.ensure_ready()
+    for name, state in sorted(podman.containers(lab.container("")).items()):
+        print(f"{name}  {state}")
+
+
+_COMMANDS = {"up": _up, "down": _down, "status": _status, "demo": demo.run}
+
+
+@contextmanager
+def _only_one(lab: Lab) -> Iterator[None]:
+    """Two runs on one lab would undo each other; the lock dies with its process."""
+    lock = lab.state.parent / f"{lab.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LabError(f"another command is at work on lab {lab.name!r} (lock {lock}); wait for it or stop it.") from error
+        yield
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lab", description=__doc__)
+    parser.add_argument("command", choices=[*_COMMANDS, "env"])
+    parser.add_argument("--name", default=os.environ.get("LLMOPS_LAB", "demo"), help="which lab (default: demo)")
+    parser.add_argument("--inventory", default=str(CHECKOUT / "inventory/lab"), help="folder with hosts.yml")
+    parser.add_argument("--no-hub", action="store_true", help="with up: without the stand-in for the model hub")
+    return parser
+
+
+sys.exit(main())

@@ -1,0 +1,50 @@
+"""The lab's stand-in for the public model hub: our Hub-protocol server over the tiny models, in a container."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+
+from . import image, podman
+from .errors import LabError
+from .settings import CHECKOUT, HUB_OCTET, HUB_PORT, Lab
+
+# The token of the lab's gated repository: a test value, known to all, that opens nothing else.
+GATED = {"llmops-lab/gated-tiny": {"token": "hf_lab_gated_token"}}
+_SERVER = CHECKOUT / "plugins/module_utils/_hub/server.py"
+_MODELS = CHECKOUT / "lab/models/hub"
+
+
+def up(lab: Lab) -> None:
+    name = lab.container("hub")
+    if podman.containers(name).get(name) != "running":
+        podman.remove(name)
+        folder = lab.state / "hub"
+        folder.mkdir(exist_ok=True)
+        (folder / "gated.json").write_text(json.dumps(GATED))
+        podman.run(
+            # Privileged like the hosts: a device filter would need a limit that not every machine lets podman raise.
+            *("run", "--detach", "--privileged", "--name", name, "--hostname", "hub", "--network-alias", "hub"),
+            *("--network", lab.network, "--ip", lab.address(HUB_OCTET)),
+            *("--volume", f"{_SERVER}:/srv/server.py:ro", "--volume", f"{_MODELS}:/srv/hub:ro"),
+            *("--volume", f"{folder}:/srv/state"),
+            image.tag(),
+            *("python3", "/srv/server.py", "--root", "/srv/hub", "--bind", "0.0.0.0", "--port", str(HUB_PORT)),
+            *("--gated", "/srv/state/gated.json", "--access-log", "/srv/state/access.jsonl"),
+        )
+    _wait(lab)
+
+
+def _wait(lab: Lab) -> None:
+    url = f"{lab.facts()['hub_url']}/api/models/llmops-lab/phi3-tiny"
+    error: Exception | None = None
+    for _ in range(50):
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError as reason:
+            error = reason
+            time.sleep(0.2)
+    log = podman.run("logs", "--tail", "20", lab.container("hub"), check=False)
+    raise LabError(f"the lab's model hub did not answer at {url}: {error}\n{log.stdout}{log.stderr}")

@@ -1,0 +1,133 @@
+"""How podman is called here.
+
+The lab has a storage of its own (in the cache folder), so it cannot harm a user's images, containers and networks.
+
+Two limits of the machine are detected and worked around, else nothing special is done:
+- cgroups in hybrid mode: crun refuses to run, so podman lives in ONE persistent mount namespace that sees a pure
+  cgroup2 tree (a new namespace per call would lose the network namespaces of the call before);
+- no CAP_SYS_RESOURCE (already inside a container): podman must not raise limits.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import LabError
+from .settings import cache_dir
+
+RUN_DIR = Path("/run/llmops-cluster")
+CAP_SYS_RESOURCE = 24
+
+_LIMITED = """[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+pids_limit = 0
+"""
+
+
+def hybrid_cgroups() -> bool:
+    """True when /sys/fs/cgroup is not a pure cgroup2 mount."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, target, kind, *_ = line.split()
+        if target == "/sys/fs/cgroup":
+            return kind != "cgroup2"
+    return True
+
+
+def _lacks_sys_resource() -> bool:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return not int(line.split()[1], 16) >> CAP_SYS_RESOURCE & 1
+    return True
+
+
+def _namespace() -> Path:
+    return RUN_DIR / "ns" / "mnt"
+
+
+def _is_mountpoint(path: Path) -> bool:
+    return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def _sh(*argv: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True)
+    if done.returncode:
+        raise LabError(f"preparing podman: {' '.join(argv)} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def ensure_ready() -> None:
+    """Make the namespace and the settings that podman needs on this machine. Safe to call again."""
+    RUN_DIR.mkdir(mode=0o755, exist_ok=True)
+    config = cache_dir() / "containers.conf"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(_LIMITED if _lacks_sys_resource() else "")
+    if not hybrid_cgroups() or _namespace_lives():
+        return
+    netns = Path("/run/netns")
+    netns.mkdir(exist_ok=True)
+    if not _is_mountpoint(netns):
+        _sh("mount", "--bind", str(netns), str(netns))
+    _sh("mount", "--make-shared", str(netns))
+    holder = _namespace().parent
+    holder.mkdir(exist_ok=True)
+    if not _is_mountpoint(holder):
+        _sh("mount", "--bind", str(holder), str(holder))
+    _sh("mount", "--make-private", str(holder))
+    _namespace().touch()
+    change = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+    _sh("unshare", f"--mount={_namespace()}", "--propagation", "unchanged", "bash", "-c", change)
+
+
+def _namespace_lives() -> bool:
+    """True when the namespace file still holds a namespace (after a kill or a reboot it is an empty file)."""
+    probe = ["nsenter", f"--mount={_namespace()}", "true"]
+    return _namespace().exists() and subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def argv(*arguments: str) -> list[str]:
+    """The full command line of one podman call."""
+    storage = cache_dir() / "podman"
+    command = [
+        "podman",
+        f"--root={storage / 'storage'}",
+        f"--runroot={RUN_DIR / 'podman'}",
+        f"--network-config-dir={storage / 'networks'}",
+        *arguments,
+    ]
+    return ["nsenter", f"--mount={_namespace()}", *command] if hybrid_cgroups() else command
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "CONTAINERS_CONF": str(cache_dir() / "containers.conf")}
+
+
+def run(*arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """One podman call, output captured. With `check`, a failure is a `LabError` that carries podman's words."""
+    done = subprocess.run(argv(*arguments), capture_output=True, text=True, input=stdin, env=environment())
+    if check and done.returncode:
+        raise LabError(f"podman {' '.join(arguments[:3])} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done
+
+
+def exec_in(container: str, command: Sequence[str], check: bool = True, stdin: str | None = None) -> str:
+    """Run a command in a container and return what it printed."""
+    flags = ["-i"] if stdin is not None else []
+    return run("exec", *flags, container, *command, check=check, stdin=stdin).stdout
+
+
+def containers(prefix: str) -> dict[str, str]:
+    """Containers whose name begins with `prefix`, with their state (running, exited, ...)."""
+    listed = run("ps", "--all", "--format", "{{.Names}} {{.State}}").stdout.split("\n")
+    pairs = [line.split(maxsplit=1) for line in listed if line.startswith(prefix)]
+    return {pair[0]: (pair[1] if len(pair) > 1 else "unknown") for pair in pairs}
+
+
+def remove(container: str) -> None:
+    """Remove one container, whatever state it is in; podman may need more than one try."""
+    for _ in range(5):
+        run("rm", "--force", "--time", "5", "--volumes", container, check=False)
+        if run("container", "exists", container, check=False).returncode:
+            return
+    raise LabError(f"container {container} could not be removed; try `make demo-down` again.")

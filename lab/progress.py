@@ -1,0 +1,96 @@
+"""What a person sees while the lab works: which phase of how many, what it is doing now, how long the last one took."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import LabError
+from .settings import cache_dir
+
+_PLAY = re.compile(r"^PLAY \[(.*?)\]")
+_TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(.*?)\]")
+_FAILED = re.compile(r"^(fatal|failed): ")
+
+
+class Progress:
+    """Prints the phases of one run; remembers how long each took the last time on this machine."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.number = 0
+        self._file = cache_dir() / "durations.json"
+        self._tty = sys.stdout.isatty()
+        try:
+            self._last: dict[str, float] = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            self._last = {}
+
+    def phase(self, title: str, work: Callable[[], None]) -> None:
+        self.number += 1
+        known = f" (last time {self._last[title]:.0f} s)" if title in self._last else ""
+        print(f"[{self.number}/{self.total}] {title}{known}", flush=True)
+        begin = time.monotonic()
+        work()
+        took = time.monotonic() - begin
+        self.clear()
+        print(f"      done in {took:.0f} s", flush=True)
+        self._last[title] = took
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(self._last, indent=2) + "\n")
+
+    def now(self, text: str) -> None:
+        """One line that is written over on a terminal, and left out elsewhere."""
+        if self._tty:
+            width = os.get_terminal_size().columns - 1
+            print(f"\r\x1b[K      {text}"[: width + 4], end="", flush=True)
+
+    def clear(self) -> None:
+        if self._tty:
+            print("\r\x1b[K", end="", flush=True)
+
+    def say(self, text: str) -> None:
+        self.clear()
+        print(f"      {text}", flush=True)
+
+
+def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: dict[str, str], log: Path) -> str:
+    """Run ansible-playbook: plays as lines, the task at work as the status, everything into the log.
+
+    Returns the recap. On failure raises with the failed task's own words and the log's place.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    tail: list[str] = []
+    failure: list[str] = []
+    recap: list[str] = []
+    task = ""
+    with (
+        log.open("w") as record,
+        subprocess.Popen(
+            argv, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        for line in process.stdout or ():
+            record.write(line)
+            record.flush()
+            text = line.rstrip()
+            tail = [*tail[-30:], text]
+            if match := _PLAY.match(text):
+                progress.say(match[1])
+            elif match := _TASK.match(text):
+                task = match[1]
+                progress.now(task)
+            if _FAILED.match(text) or failure:
+                failure = [*failure, text][:60]
+            if recap or text.startswith("PLAY RECAP"):
+                recap.append(text)
+    if process.returncode:
+        words = "\n".join(failure or tail)
+        raise LabError(f"{' '.join(argv[:2])} failed in task {task!r}. Everything it said: {log}\n\n{words}")
+    return "\n".join(recap)

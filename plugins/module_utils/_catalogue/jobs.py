@@ -1,0 +1,157 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a job script says: Slurm options, environment and the engine's command line. Private to this collection."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from collections.abc import Mapping
+
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import (
+    CatalogueError,
+    NotInThisReleaseError,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import read_table
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.parallel import not_in_this_release
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import (
+    MODEL_KEYS,
+    SITE_KEYS,
+    SITE_PREFIX,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.values import empty_value
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.words import sbatch_value
+
+# Keys of an entry that stand in for the site's value of the same name.
+_LIMITS = ("partition", "account", "qos", "time", "cpus_per_task", "mem")
+
+
+def complete_site(site: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The site with every key of its table; an empty text stays empty, for it means 'none' here."""
+    prefixed = {f"{SITE_PREFIX}{name}": value for name, value in site.items()}
+    table = {f"{SITE_PREFIX}{name}": key for name, key in SITE_KEYS.items()}
+    values, problems = read_table(table, prefixed, "role vllm_jobs")
+    if problems:
+        raise CatalogueError("Reading the variables of the role vllm_jobs failed:\n" + "\n".join(problems))
+    complete: dict[str, t.Any] = {}
+    for name, key in SITE_KEYS.items():
+        optional = key.type == "str" and site.get(name) == ""
+        complete[name] = "" if optional else values.get(name, empty_value(key))
+    return complete
+
+
+def _checked(entry: Mapping[str, t.Any]) -> None:
+    missing = [name for name in MODEL_KEYS if name not in entry]
+    if missing:
+        raise CatalogueError(
+            f"Rendering the job of {entry.get('name', 'a model')} failed: the entry lacks {', '.join(missing)}. "
+            "Pass it through llmops.cluster.catalogue_plan first."
+        )
+    limit = not_in_this_release(entry)
+    if limit:
+        raise NotInThisReleaseError(f"Rendering the job of {entry['name']} failed: {limit}.")
+
+
+def _sbatch(kind: str, entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> list[list[str]]:
+    limits = {name: entry[name] if entry[name] is not None else site[name] for name in _LIMITS}
+    outputs = f"{site['dir']}/outputs/{kind}_{entry['name']}_%j"
+    wanted: list[tuple[str, t.Any]] = [
+        ("job-name", f"vllm-{kind}-{entry['name']}"),
+        ("partition", limits["partition"]),
+        ("account", limits["account"]),
+        ("qos", limits["qos"]),
+        ("nodes", entry["nodes"]),
+        ("ntasks", entry["nodes"]),
+        ("cpus-per-task", limits["cpus_per_task"]),
+        ("mem", limits["mem"]),
+        ("gres", f"{site['gres']}:{entry['gpus']}" if site["gres"] else ""),
+        ("time", limits["time"]),
+        ("output", f"{outputs}.out"),
+        ("error", f"{outputs}.err"),
+        ("open-mode", "append"),
+    ]
+    options = [[option, sbatch_value(option, value)] for option, value in wanted if value not in ("", None)]
+    options.append(["requeue" if site["requeue"] else "no-requeue", ""])
+    return options
+
+
+def _environment(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, str]:
+    fixed = {
+        "HF_HUB_CACHE": site["models_dir"],
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    }
+    return {**fixed, **site["engine_env"], **entry["env"]}
+
+
+def _served_names(entry: Mapping[str, t.Any]) -> list[str]:
+    names = entry["served_model_name"] or [entry["model_id"]]
+    return list(dict.fromkeys([*names, entry["name"]]))
+
+
+def _engine_options(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> list[str]:
+    options = ["--served-model-name", *_served_names(entry)]
+    for name, key in MODEL_KEYS.items():
+        value = entry[name]
+        if not key.flag or value in (None, False):
+            continue
+        options += [key.flag] if value is True else [key.flag, str(value)]
+    if site["device"] == "cuda":
+        options += ["--gpu-memory-utilization", str(entry["gpu_memory_utilization"])]
+    options += ["--tensor-parallel-size", str(entry["tensor_parallel_size"])]
+    for name, flag in (
+        ("pipeline_parallel_size", "--pipeline-parallel-size"),
+        ("data_parallel_size", "--data-parallel-size"),
+    ):
+        if entry[name] > 1:
+            options += [flag, str(entry[name])]
+    return options
+
+
+def _job(kind: str, entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    names = _served_names(entry)
+    return {
+        "name": entry["name"],
+        "kind": kind,
+        "job_name": f"vllm-{kind}-{entry['name']}",
+        "script": f"{kind}_{entry['name']}.sh",
+        "model_id": entry["model_id"],
+        "revision": entry["revision"],
+        "model_dir": f"{site['models_dir']}/models--{entry['model_id'].replace('/', '--')}",
+        "sbatch": _sbatch(kind, entry, site),
+        "environment": _environment(entry, site),
+        "served_names": names,
+        "port": entry["port"],
+        "outputs_dir": f"{site['dir']}/outputs",
+    }
+
+
+def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The job that serves a planned entry. `argv` is the engine's whole command line, without any secret."""
+    _checked(entry)
+    site = complete_site(site)
+    job = _job("serve", entry, site)
+    argv = [f"{site['venv']}/bin/vllm", "serve", entry["model_id"]]
+    argv += ["--host", site["host"], "--port", str(entry["port"])]
+    argv += _engine_options(entry, site)
+    argv += ["--shutdown-timeout", str(site["shutdown_timeout"])]
+    job["argv"] = [*argv, *site["engine_args"], *entry["extra_args"]]
+    job["api_key_file"] = site["api_key_file"]
+    job["endpoints_dir"] = f"{site['dir']}/endpoints"
+    # The part of the endpoint record that is known now; the job adds where and when it runs.
+    known = {name: job[name] for name in ("job_name", "model_id", "name", "port", "revision")}
+    job["endpoint"] = json.dumps({**known, "models": job["served_names"]}, sort_keys=True)
+    return job
+
+
+def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The job that answers a file of requests. The script puts `-i IN -o OUT` between `command` and `options`."""
+    _checked(entry)
+    site = complete_site(site)
+    job = _job("batch", entry, site)
+    job["command"] = [f"{site['venv']}/bin/vllm", "run-batch"]
+    options = ["--model", entry["model_id"], *_engine_options(entry, site)]
+    job["options"] = [*options, *site["engine_args"], *entry["extra_args"]]
+    return job

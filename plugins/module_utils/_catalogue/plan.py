@@ -1,0 +1,28 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue as the roles use it: complete, checked, selected. Private to this collection."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import CatalogueError
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import selected_names
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import MODELS_VARIABLE
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.validate import (
+    catalogue_problems,
+    check_defaults,
+    check_entry,
+)
+
+
+def catalogue_plan(models: t.Any, defaults: t.Any = None, selection: t.Any = None) -> list[dict[str, t.Any]]:
+    """Complete entries in the order of the catalogue; those selected, or all."""
+    problems = catalogue_problems(models, defaults, selection)
+    if problems:
+        raise CatalogueError(f"Planning the models of {MODELS_VARIABLE} failed:\n" + "\n".join(problems))
+    values, _ignored = check_defaults(defaults)
+    entries = (check_entry(index, found, values)[0] for index, found in enumerate(models))
+    names = selected_names(selection)
+    return [entry for entry in entries if entry is not None and (not names or entry["name"] in names)]

@@ -1,0 +1,123 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is wrong with a catalogue, in words. Private to this collection."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import (
+    complete,
+    read_table,
+    selected_names,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.parallel import not_in_this_release
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import (
+    COMMIT_PATTERN,
+    DEFAULTS_VARIABLE,
+    MODEL_KEYS,
+    MODELS_VARIABLE,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.values import nearest, show
+
+
+def _where(index: int, entry: Mapping[str, t.Any]) -> str:
+    name = entry.get("name")
+    return f"{MODELS_VARIABLE}[{index}]" + (f" ({name})" if isinstance(name, str) and len(name) < 60 else "")
+
+
+def check_defaults(defaults: t.Any) -> tuple[dict[str, t.Any], list[str]]:
+    """The defaults of all entries, read, and what is wrong with them."""
+    if defaults is None:
+        return {}, []
+    if not isinstance(defaults, Mapping):
+        return {}, [f"{DEFAULTS_VARIABLE}: {show(defaults)} found; allowed is a dictionary."]
+    table = {name: key for name, key in MODEL_KEYS.items() if key.defaultable}
+    own = [name for name in defaults if name in MODEL_KEYS and name not in table]
+    problems = [f"{DEFAULTS_VARIABLE}: {name} belongs to each model; allowed are {', '.join(table)}." for name in own]
+    rest = {name: value for name, value in defaults.items() if name not in own}
+    values, more = read_table(table, rest, DEFAULTS_VARIABLE)
+    return values, problems + more
+
+
+def _check_facts(entry: Mapping[str, t.Any], where: str) -> list[str]:
+    problems = []
+    length, context = entry["max_model_len"], entry["context_length"]
+    if length and context and length > context:
+        problems.append(
+            f"{where}: max_model_len: {length} found; allowed is at most the model's context_length, {context}."
+        )
+    if entry["trust_remote_code"] and not re.fullmatch(COMMIT_PATTERN, entry["revision"]):
+        problems.append(
+            f"{where}: revision: {entry['revision']!r} found; with trust_remote_code allowed is only a commit of 40 "
+            "hexadecimal digits, because any other name may bring new code tomorrow."
+        )
+    return problems
+
+
+def check_entry(index: int, found: t.Any, defaults: Mapping[str, t.Any]) -> tuple[dict[str, t.Any] | None, list[str]]:
+    """One entry, complete, and what is wrong with it; None when it cannot be completed."""
+    if not isinstance(found, Mapping):
+        return None, [f"{MODELS_VARIABLE}[{index}]: {show(found)} found; allowed is a dictionary of keys."]
+    where = _where(index, found)
+    values, problems = read_table(MODEL_KEYS, found, where)
+    problems += [
+        f"{where}: {key.name} is missing; needed is {key.allows()}."
+        for key in MODEL_KEYS.values()
+        if key.required and found.get(key.name) is None
+    ]
+    if problems:
+        return None, problems
+    entry, impossible = complete(values, defaults)
+    if impossible:
+        return None, [f"{where}: {impossible}."]
+    problems = _check_facts(entry, where)
+    limit = not_in_this_release(entry)
+    if limit:
+        problems.append(f"{where}: {limit}.")
+    return entry, problems
+
+
+def _shared(models: Sequence[t.Any], key: str, why: str) -> list[str]:
+    """Messages for values of a key that must belong to one entry only."""
+    seen: dict[str, int] = {}
+    problems = []
+    for index, entry in enumerate(models):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get(key), (str, int)):
+            continue
+        value = str(entry[key])
+        if value in seen:
+            problems.append(
+                f"{_where(index, entry)}: {key}: {show(entry[key])} found, as in "
+                f"{_where(seen[value], models[seen[value]])}; {why}."
+            )
+        seen.setdefault(value, index)
+    return problems
+
+
+def check_selection(models: Sequence[t.Any], selection: t.Any) -> list[str]:
+    """Messages for selected names that no entry has."""
+    if selection is not None and not isinstance(selection, (str, Sequence)):
+        return [f"selection: {show(selection)} found; allowed is 'a,b' or a list of names."]
+    known = [str(entry["name"]) for entry in models if isinstance(entry, Mapping) and "name" in entry]
+    listed = ", ".join(known) if known else f"none, {MODELS_VARIABLE} is empty"
+    return [
+        f"selection: {name!r} is no model of {MODELS_VARIABLE}.{nearest(name, known)} Known models: {listed}."
+        for name in selected_names(selection)
+        if name not in known
+    ]
+
+
+def catalogue_problems(models: t.Any, defaults: t.Any = None, selection: t.Any = None) -> list[str]:
+    """Readable messages, none when the catalogue can be used."""
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        return [f"{MODELS_VARIABLE}: {show(models)} found; allowed is a list of models."]
+    values, problems = check_defaults(defaults)
+    for index, found in enumerate(models):
+        problems += check_entry(index, found, values)[1]
+    problems += _shared(models, "name", "allowed is a name of its own for each model")
+    problems += _shared(models, "port", "allowed is a port of its own for each model")
+    return problems + check_selection(models, selection)
