@@ -21,7 +21,7 @@ attributes:
       - This assumes that the system controlled or queried by the module has not changed in a relevant way.
 """
 
-    # For modules that only look.
+    # For modules that only look; to be named after the fragment above, which describes the attributes.
     INFO_MODULE = r"""
 options: {}
 attributes:

@@ -1,0 +1,183 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument vectors and the environment of Slurm's commands. Pure; nothing here ever is a shell string."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
+
+# ASCII unit separator: no name, reason or host list has it.
+SEPARATOR = "\x1f"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# The comment comes last: it is the one field that anybody may fill with anything.
+SQUEUE_FIELDS = {
+    "job_id": "%A",
+    "array_job_id": "%F",
+    "state": "%T",
+    "reason": "%r",
+    "nodes": "%N",
+    "batch_host": "%B",
+    "submit_time": "%V",
+    "start_time": "%S",
+    "user": "%u",
+    "name": "%j",
+    "comment": "%k",
+}
+SACCT_FIELDS = {
+    "job_id": "JobIDRaw",
+    "state": "State",
+    "exit_code": "ExitCode",
+    "reason": "Reason",
+    "nodes": "NodeList",
+    "submit_time": "Submit",
+    "start_time": "Start",
+    "end_time": "End",
+    "user": "User",
+    "name": "JobName",
+    "chdir": "WorkDir",
+    "submit_line": "SubmitLine",
+    "comment": "Comment",
+}
+# sacct looks no further back than midnight unless told.
+HISTORY_START = "2000-01-01"
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user a job belongs to, as the password database has it."""
+
+    name: str
+    home: str
+    shell: str
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Where the commands are. Accounting and runuser may be missing."""
+
+    sbatch: str
+    squeue: str
+    scontrol: str
+    scancel: str
+    sacct: str | None = None
+    runuser: str | None = None
+
+
+def base_environment(account: Account, inherited: Mapping[str, str]) -> dict[str, str]:
+    """What a Slurm command needs and nothing of the session that happens to run it.
+
+    Leaving out the inherited SLURM_*, SBATCH_* and SQUEUE_* keeps a module that runs inside a job from submitting into
+    that job. SLURM_CONF stays: without it a cluster at an unusual place is not found.
+    """
+    environment = {
+        "HOME": account.home,
+        "LANG": "C.UTF-8",
+        "LOGNAME": account.name,
+        "PATH": PATH,
+        "SHELL": account.shell,
+        "USER": account.name,
+    }
+    if inherited.get("SLURM_CONF"):
+        environment["SLURM_CONF"] = inherited["SLURM_CONF"]
+    return environment
+
+
+def read_environment(account: Account, inherited: Mapping[str, str]) -> dict[str, str]:
+    """For commands that only look: times as seconds since 1970, whatever the time zone."""
+    return {**base_environment(account, inherited), "SLURM_TIME_FORMAT": "%s"}
+
+
+def as_user(argv: Sequence[str], user: str, runuser: str | None) -> list[str]:
+    """`argv` run as `user`; without runuser the caller is that user already."""
+    return [runuser, "-u", user, "--", *argv] if runuser else list(argv)
+
+
+def sbatch(tools: Tools, spec: JobSpec, comment: str, script_path: str, *, test_only: bool = False) -> list[str]:
+    """The submission.
+
+    The job gets the whole environment of the client, which holds what was asked for and no more. A list of names in
+    `--export` would do something else as well: make slurmd log the user in to fetch a login environment (a service
+    account has no login shell: the job is held), and hide the variables of the script from its own srun.
+    """
+    return [
+        tools.sbatch,
+        "--parsable",
+        *(["--test-only"] if test_only else []),
+        f"--job-name={spec.name}",
+        f"--comment={comment}",
+        f"--chdir={spec.chdir}",
+        "--export=ALL",
+        *spec.options,
+        script_path,
+        *spec.args,
+    ]
+
+
+def squeue_named_json(tools: Tools, name: str | None, user: str | None) -> list[str]:
+    return [tools.squeue, "--json", "--states=all", *_named(name, user)]
+
+
+def squeue_named_text(tools: Tools, name: str | None, user: str | None) -> list[str]:
+    return [*_squeue_text(tools), *_named(name, user)]
+
+
+def _named(name: str | None, user: str | None) -> list[str]:
+    return [*([f"--user={user}"] if user else []), *([f"--name={name}"] if name else [])]
+
+
+def squeue_job_text(tools: Tools, job_id: int) -> list[str]:
+    """The cheap question, asked again and again while waiting."""
+    return [*_squeue_text(tools), f"--jobs={job_id}"]
+
+
+def _squeue_text(tools: Tools) -> list[str]:
+    return [tools.squeue, "--noheader", "--states=all", f"--format={SEPARATOR.join(SQUEUE_FIELDS.values())}"]
+
+
+def scontrol_job_json(tools: Tools, job_id: int) -> list[str]:
+    return [tools.scontrol, "--json", "show", "job", str(job_id)]
+
+
+def scontrol_job_text(tools: Tools, job_id: int) -> list[str]:
+    return [tools.scontrol, "--oneliner", "show", "job", str(job_id)]
+
+
+def scontrol_config(tools: Tools) -> list[str]:
+    return [tools.scontrol, "show", "config"]
+
+
+def scontrol_script(tools: Tools, job_id: int) -> list[str]:
+    return [tools.scontrol, "write", "batch_script", str(job_id), "-"]
+
+
+def sacct_job(sacct: str, job_id: int, *, as_json: bool) -> list[str]:
+    return [*_sacct(sacct, as_json=as_json), f"--jobs={job_id}"]
+
+
+def sacct_named(sacct: str, name: str | None, user: str | None, *, as_json: bool) -> list[str]:
+    everybody = [] if user else ["--allusers"]
+    return [*_sacct(sacct, as_json=as_json), f"--starttime={HISTORY_START}", *everybody, *_named(name, user)]
+
+
+def _sacct(sacct: str, *, as_json: bool) -> list[str]:
+    if as_json:
+        return [sacct, "--json"]
+    fields = ",".join(SACCT_FIELDS.values())
+    return [sacct, "--allocations", "--noheader", "--parsable2", f"--delimiter={SEPARATOR}", f"--format={fields}"]
+
+
+def scancel(tools: Tools, job_ids: Sequence[int], name: str, user: str) -> list[str]:
+    """A controller killed at the wrong moment gives a job's id to another job: name and user must fit as well."""
+    return [tools.scancel, f"--user={user}", f"--name={name}", *[str(job_id) for job_id in job_ids]]
+
+
+def tail(path: str, most_bytes: int) -> list[str]:
+    return ["tail", f"--bytes={most_bytes}", "--", path]

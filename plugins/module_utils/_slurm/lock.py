@@ -1,0 +1,69 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lock per job, so that two runs on one host do not submit at the same moment.
+
+Only that: runs on two hosts are told apart by the key in the job's comment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+import typing as t
+
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import LockError
+from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LOCK_DIRECTORY = "/run/lock"
+# A replacement holds the lock until the old job is gone, KillWait and epilog included.
+LOCK_SECONDS = 300.0
+
+
+def lock_path(identity: str, directory: str | None = None) -> str:
+    """One file for each caller and job. The caller's uid is in the name because the directory is shared."""
+    if directory is None:
+        directory = LOCK_DIRECTORY if os.access(LOCK_DIRECTORY, os.W_OK) else tempfile.gettempdir()
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return os.path.join(directory, f"llmops-slurm-{os.geteuid()}-{digest}.lock")
+
+
+@contextlib.contextmanager
+def job_lock(
+    path: str,
+    *,
+    what: str,
+    timeout: float = LOCK_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """Hold the lock. The file stays: removing it would let a third run lock another file of the same name."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LockError(f"Locking {what} failed: {error}. Remove what stands at {path}.") from error
+
+    def look() -> Seen[None]:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Seen(done=False, value=None)
+        return Seen(done=True, value=None)
+
+    try:
+        Waiter(look, timeout=timeout, interval=0.2, clock=clock, sleep=sleep).wait()
+        yield
+    except WaitTimeoutError as error:
+        raise LockError(
+            f"Locking {what} failed: another run on this host has held {path} for {error.seconds:.0f} seconds. "
+            "Wait for that run, or end it."
+        ) from error
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,105 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person reads: why a job is not where it should be, and what to do next. Pure."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import states
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
+
+TAIL_LINES = 20
+
+
+def title(job: Job) -> str:
+    place = f" on {job.nodes}" if job.nodes else ""
+    return f"job {job.job_id} ({job.name}){place}"
+
+
+def ended(job: Job, *, tried: str, log: str = "") -> str:
+    """The message for a job that ended and should not have, or not like that."""
+    reason = f", reason {job.reason}" if job.reason else ""
+    how = states.ending_in_words(job.state, job.exit_code, job.signal)
+    return f"{tried} {title(job)} failed: it ended as {how}{reason}. {states.next_step(job.state)}{log}"
+
+
+def log_tails(logs: dict[str, str | None], secrets: Iterable[str] = ()) -> str:
+    """The ends of the job's log files; of a file that cannot be read here, where it is."""
+    secrets = list(secrets)
+    parts = []
+    for path, text in logs.items():
+        if text is None:
+            parts.append(f"\nIts log {path} cannot be read on this host.")
+        elif not text.strip():
+            parts.append(f"\nIts log {path} is empty.")
+        else:
+            lines = mask(text, secrets).splitlines()[-TAIL_LINES:]
+            parts.append("\n".join([f"\nThe last lines of {path}:", *lines]))
+    return "".join(parts)
+
+
+def too_long(job: Job, seconds: float, option: str) -> str:
+    """The message for a job that used up the time of `option`."""
+    waited = f"Waiting for {title(job)} failed: it has been {job.state} for {seconds:.0f} seconds"
+    if option == "run_timeout":
+        return (
+            f"{waited}, longer than run_timeout allows. The job goes on: see its log {job.stdout or ''}".rstrip()
+            + ", or raise run_timeout and run this task again."
+        )
+    expected = f", expected start {_moment(job.start_time)}" if job.state == "PENDING" and job.start_time else ""
+    return (
+        f"{waited}, longer than {option} allows (Slurm's reason: {job.reason or 'none given'}{expected}). "
+        f"The job stays in the queue: raise {option}, or look at `squeue --start --jobs={job.job_id}` and `sinfo`."
+    )
+
+
+def hopeless(job: Job) -> str:
+    return (
+        f"Waiting for {title(job)} failed: it can never start (Slurm's reason: {job.reason}). "
+        "Change its options to what the cluster has, then run this task again."
+    )
+
+
+def forgotten(job: Job) -> str:
+    return (
+        f"Waiting for {title(job)} failed: the controller no longer knows the job and accounting has no record of it, "
+        f"so how it ended cannot be told (last seen as {job.state}). "
+        "See its log, and run this task again: the job is submitted anew."
+    )
+
+
+def not_cancelled(jobs: Iterable[Job], seconds: float) -> str:
+    left = ", ".join(f"{title(job)} as {job.state}" for job in jobs)
+    return (
+        f"Cancelling failed: after {seconds:.0f} seconds there is still {left}. "
+        "Look at the node with `scontrol show node`; a node that does not answer keeps its jobs until it is set down."
+    )
+
+
+def change_refused(job: Job) -> str:
+    return (
+        f"Changing {title(job)} failed: it is {job.state} with another specification, and on_change is fail. "
+        "Set on_change to replace (cancel it and submit anew) or keep (leave it), or cancel it with state=absent."
+    )
+
+
+def foreign(jobs: Iterable[Job]) -> str:
+    ids = ", ".join(str(job.job_id) for job in jobs)
+    return f"There are jobs of the same name and user that this module did not make; they are left alone: {ids}."
+
+
+def doubles(jobs: Iterable[Job], kept: Job) -> str:
+    ids = ", ".join(str(job.job_id) for job in jobs)
+    return f"More than one job of this name was live; job {kept.job_id} is kept, cancelled: {ids}."
+
+
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))

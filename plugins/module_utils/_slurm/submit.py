@@ -1,0 +1,80 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes a job once, although sbatch is no transaction.
+
+sbatch may time out and the controller may have the job all the same; the controller may acknowledge a job and forget it
+when it is killed in the next seconds. So no answer is taken as a no: the job is looked for by its key first.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import OutcomeUnknownError, RefusedError
+from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
+
+ATTEMPTS = 3
+# After an unclear answer the controller may still be working through what it was sent before.
+SECONDS_TO_APPEAR = 6.0
+
+
+@dataclass
+class Submitter:
+    """Submits `spec` under `key`. `known` are the ids that carried this key before."""
+
+    client: SlurmClient
+    spec: JobSpec
+    key: str
+    known: frozenset[int]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def submit(self, script_path: str) -> Job:
+        """The one new job, or RefusedError, or OutcomeUnknownError when nobody can say."""
+        complaint = ""
+        for _attempt in range(ATTEMPTS):
+            answer = self.client.submit(self.spec, self.spec.comment(self.key), script_path)
+            # A refusal gets a look too: sbatch reports some failures of its own as if the controller had spoken.
+            found = self._look(patience=0 if answer.refused else SECONDS_TO_APPEAR)
+            if found:
+                return found
+            if answer.refused:
+                raise RefusedError(
+                    f"Submitting the job {self.spec.name} of {self.spec.user} failed: {answer.complaint}. "
+                    "Correct its options or its script, then run this task again."
+                )
+            complaint = answer.complaint if answer.job_id is None else f"job {answer.job_id} was taken and then lost"
+        raise OutcomeUnknownError(
+            f"Submitting the job {self.spec.name} of {self.spec.user} failed: {ATTEMPTS} times there was no clear "
+            f"answer (last: {complaint}), and no job with the key {self.key} is to be seen. "
+            "Look at the controller with `scontrol ping`, then run this task again: it looks for the job first."
+        )
+
+    def _look(self, *, patience: float) -> Job | None:
+        """The new job with our key; a job that is over already counts, it was made."""
+
+        def look() -> Seen[Job | None]:
+            jobs = self.client.jobs_named(self.spec.name, self.spec.user)
+            new = [
+                job
+                for job in jobs
+                if job.owner == self.spec.name and job.key == self.key and job.job_id not in self.known
+            ]
+            new.sort(key=lambda job: (job.submit_time or 0, job.job_id))
+            return Seen(done=bool(new), value=new[0] if new else None)
+
+        try:
+            waiter = Waiter(look, timeout=patience, interval=1.0, clock=self.clock, sleep=self.sleep)
+            return waiter.wait().value
+        except WaitTimeoutError:
+            return None

@@ -1,0 +1,59 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import fcntl
+import os
+import typing as t
+
+import pytest
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import LockError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import job_lock, lock_path
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_one_file_for_each_job(tmp_path: Path) -> None:
+    paths = {lock_path(who, str(tmp_path)) for who in ("vllm:phi3", "vllm:mistral", "root:phi3")}
+    assert len(paths) == 3
+    assert all(path.startswith(str(tmp_path)) for path in paths)
+
+
+def test_a_held_lock_is_waited_for_and_then_named(tmp_path: Path) -> None:
+    path = lock_path("vllm:phi3", str(tmp_path))
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    with open(path, "w", encoding="utf-8") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with (
+            pytest.raises(LockError) as caught,
+            job_lock(path, what="the job phi3 of vllm", clock=lambda: now[0], sleep=sleep),
+        ):
+            pytest.fail("got a lock that another run holds")
+    assert caught.value.message == (
+        f"Locking the job phi3 of vllm failed: another run on this host has held {path} for 300 seconds. "
+        "Wait for that run, or end it."
+    )
+
+
+def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+    path = lock_path("vllm:phi3", str(tmp_path))
+    with pytest.raises(KeyError), job_lock(path, what="it"):
+        raise KeyError
+    with job_lock(path, what="it", timeout=0):
+        assert os.path.exists(path)
+
+
+def test_a_link_in_the_shared_directory_is_not_followed(tmp_path: Path) -> None:
+    path = lock_path("vllm:phi3", str(tmp_path))
+    os.symlink(tmp_path / "elsewhere", path)
+    message = "Locking the job phi3 of vllm failed: .* Remove what stands at"
+    with pytest.raises(LockError, match=message), job_lock(path, what="the job phi3 of vllm"):
+        pytest.fail("followed a link")
+    assert not (tmp_path / "elsewhere").exists()
