@@ -1,0 +1,83 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small cache to serve and a server to serve it, for every test that needs a hub."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.server import HubHandler, HubServer
+
+MAIN = "1" * 40
+OLD = "0" * 40
+REPO = "org/tiny"
+WEIGHTS = bytes(range(256)) * 8192
+FILES = {
+    "config.json": b'{"architectures": ["LlamaForCausalLM"]}\n',
+    "model.safetensors": WEIGHTS,
+    "notes/readme.txt": b"hello\n",
+    "pytorch_model.bin": b"pickled" * 100,
+}
+
+
+def etag_of(path: str, content: bytes) -> str:
+    if path.endswith((".safetensors", ".bin")):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def write_repo(root: Path, repo: str, commit: str, files: dict[str, bytes], refs: tuple[str, ...] = ()) -> Path:
+    folder = root / ("models--" + repo.replace("/", "--"))
+    for path, content in files.items():
+        blob = folder / "blobs" / etag_of(path, content)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content)
+        link = folder / "snapshots" / commit / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    for ref in refs:
+        (folder / "refs" / ref).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "refs" / ref).write_text(commit)
+    return folder
+
+
+class Hub:
+    """A running server and what it logged."""
+
+    def __init__(self, server: HubServer, log: io.StringIO) -> None:
+        self.server = server
+        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        self._log = log
+
+    @property
+    def requests(self) -> list[dict[str, t.Any]]:
+        # A client has its last byte a moment before the server has written its line.
+        while self.server.idle_seconds() == 0.0:
+            time.sleep(0.001)
+        return [json.loads(line) for line in self._log.getvalue().splitlines()]
+
+    def bytes_of_files(self) -> int:
+        return sum(entry["bytes"] for entry in self.requests if "/resolve/" in entry["path"] and entry["status"] < 300)
+
+
+@contextlib.contextmanager
+def running_hub(root: Path, handler: type[HubHandler] = HubHandler, **options: t.Any) -> t.Iterator[Hub]:
+    log = io.StringIO()
+    with HubServer(("127.0.0.1", 0), root, access_log=log, handler=handler, **options) as server:
+        # A short poll, or each test would wait half a second for the server to end.
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield Hub(server, log)
+        finally:
+            server.shutdown()
+            thread.join()
