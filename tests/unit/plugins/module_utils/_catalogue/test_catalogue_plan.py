@@ -13,7 +13,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.parallel
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.plan import catalogue_plan
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import MODEL_KEYS
 
-MODELS = [
+MODELS: list[dict[str, t.Any]] = [
     {"name": "phi3", "model_id": "microsoft/Phi-3-mini-4k-instruct", "port": "8000", "env": {"A": "own"}},
     {"name": "mistral", "model_id": "mistralai/Mistral-7B-Instruct-v0.3", "port": 8001, "dtype": "half"},
 ]
