@@ -65,7 +65,7 @@ run_engine() {
         VLLM_API_KEY=''
         [[ ! -r $key_file ]] || VLLM_API_KEY=$(<"$key_file")
         if [[ -z $VLLM_API_KEY ]]; then
-            echo "Reading the API key from $key_file on $(hostname -s) failed: no key there that $(id -un) may read." >&2
+            echo "Reading the API key from $key_file on $(hostname -s) failed: no key there for $(id -un)." >&2
             return 78
         fi
         export VLLM_API_KEY
