@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import typing as t
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import (
     CatalogueError,
@@ -30,14 +31,14 @@ _LIMITS = ("partition", "account", "qos", "time", "cpus_per_task", "mem")
 def complete_site(site: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The site with every key of its table; an empty text stays empty, for it means 'none' here."""
     prefixed = {f"{SITE_PREFIX}{name}": value for name, value in site.items()}
-    table = {f"{SITE_PREFIX}{name}": key for name, key in SITE_KEYS.items()}
+    table = {f"{SITE_PREFIX}{name}": replace(key, name=f"{SITE_PREFIX}{name}") for name, key in SITE_KEYS.items()}
     values, problems = read_table(table, prefixed, "role vllm_jobs")
     if problems:
         raise CatalogueError("Reading the variables of the role vllm_jobs failed:\n" + "\n".join(problems))
     complete: dict[str, t.Any] = {}
     for name, key in SITE_KEYS.items():
         optional = key.type == "str" and site.get(name) == ""
-        complete[name] = "" if optional else values.get(name, empty_value(key))
+        complete[name] = "" if optional else values.get(f"{SITE_PREFIX}{name}", empty_value(key))
     return complete
 
 

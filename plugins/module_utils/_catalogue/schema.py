@@ -281,7 +281,7 @@ MODEL_KEYS: t.Final = _table(
         "Memory of the job on each node. Unset: vllm_jobs_mem.",
         "Slurm --mem",
         pattern=r"[0-9]+[KMGT]?",
-        allowed="a number with K, M, G or T behind it (M when left out); '0' is all of the node",
+        allowed="quoted text: a number with K, M, G or T behind it (M when left out); '0' is all of the node",
         unit="as written",
     ),
     Key("env", "dict", "Environment of the engine. No secrets.", "this collection", default=()),

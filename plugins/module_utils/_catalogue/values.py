@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.flags import env_problem, flag_problem
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import Key
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import TIME_PATTERN, Key
 
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
@@ -66,7 +66,7 @@ def _bool(key: Key, value: t.Any) -> bool:
 def _text(key: Key, value: t.Any) -> str:
     if not isinstance(value, str):
         hint = ""
-        if key.name == "time" and isinstance(value, int) and not isinstance(value, bool):
+        if key.pattern == TIME_PATTERN and isinstance(value, int) and not isinstance(value, bool):
             hint = " YAML reads 12:00:00 without quotes as a number in base 60: quote it."
         _refuse(key, value, hint)
     text = " ".join(value.split()) if key.name in ("description", "use_case") else str(value)

@@ -1,0 +1,45 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters are the functions, with errors Ansible understands, and every one is documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from ansible_collections.llmops.cluster.plugins.filter.catalogue import FilterModule as CatalogueFilters
+from ansible_collections.llmops.cluster.plugins.filter.slurm import FilterModule as SlurmFilters
+
+FOLDER = Path(__file__).parents[4] / "plugins" / "filter"
+FILTERS = {**CatalogueFilters().filters(), **SlurmFilters().filters()}
+
+
+def test_each_filter_has_its_page_and_each_page_its_filter() -> None:
+    assert {path.stem for path in FOLDER.glob("*.yml")} == set(FILTERS)
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_pages_describe_every_option(name: str) -> None:
+    page = yaml.safe_load((FOLDER / f"{name}.yml").read_text())
+    assert page["DOCUMENTATION"]["name"] == name
+    assert all(option["type"] and option["description"] for option in page["DOCUMENTATION"]["options"].values())
+    assert yaml.safe_load(page["EXAMPLES"])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        pytest.param(
+            "catalogue_plan", ([{"name": "x"}],), "vllm_models\\[0\\] \\(x\\): model_id is missing", id="catalogue"
+        ),
+        pytest.param("sh_word", ("a\0",), "NUL byte", id="word"),
+        pytest.param("hostlist", (["a b"],), "'a b' is no host name", id="hostlist"),
+        pytest.param("slurm_ini", ({"A": "#"},), "'#' cannot be written", id="ini"),
+    ],
+)
+def test_errors_are_those_of_a_filter(name: str, arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        FILTERS[name](*arguments)

@@ -1,0 +1,172 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""slurm.conf, gres.conf and their like."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.conf import slurm_conf
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import slurm_ini
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.nodes import gres_conf
+
+GOLDEN = Path(__file__).parents[3] / "golden"
+SETTINGS = {"ClusterName": "lab", "SlurmctldHost": "ctl"}
+GPU = {"cpus": 8, "sockets": 1, "cores_per_socket": 4, "threads_per_core": 2, "real_memory": 30000, "gres": "gpu:l4:2"}
+NODES = [
+    {**GPU, "name": "gpu2", "addr": "10.9.0.12"},
+    {"name": "cpu1", "cpus": 2, "real_memory": 4000},
+    {**GPU, "name": "gpu1", "addr": "10.9.0.11"},
+    {**GPU, "name": "gpu10", "addr": "10.9.0.20", "features": ["l4", "efa"], "gres_file": "/dev/nvidia[0-1]"},
+]
+PARTITIONS = [
+    {"name": "gpu", "nodes": ["gpu1", "gpu2", "gpu10"], "default": True, "max_time": "UNLIMITED"},
+    {"name": "all", "nodes": "ALL", "state": "UP"},
+]
+
+
+def same_as_golden(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text(), f"{name} differs; run again with UPDATE_GOLDEN=1 if that is wanted"
+
+
+def test_slurm_conf_golden() -> None:
+    settings = {
+        **SETTINGS,
+        "slurmdtimeout": 60,
+        "JobAcctGatherFrequency": None,
+        "SchedulerParameters": ["batch_sched_delay=0", "sched_min_interval=0"],
+        "HealthCheckProgram": "/usr/sbin/nhc",
+        "DisableRootJobs": True,
+    }
+    same_as_golden("slurm.conf", slurm_conf(settings, NODES, PARTITIONS))
+
+
+def test_gres_conf_golden() -> None:
+    extra = [
+        {"name": "mix1", "gres": ["gpu:l4:1", "gpu:a100:2", "nic:2"]},
+        {"name": "auto1", "gres": "gpu:2", "gres_autodetect": "nvidia"},
+    ]
+    same_as_golden("gres.conf", gres_conf([*NODES, *extra]))
+
+
+def test_any_order_of_nodes_gives_the_same_text() -> None:
+    expected = slurm_conf(SETTINGS, NODES, PARTITIONS)
+    for seed in range(10):
+        shuffled = random.Random(seed).sample(NODES, len(NODES))
+        assert slurm_conf(SETTINGS, shuffled, PARTITIONS) == expected
+
+
+def test_several_controllers_have_lines_of_their_own() -> None:
+    text = slurm_conf({**SETTINGS, "SlurmctldHost": ["ctl1(10.0.0.1)", "ctl2"]}, [], [])
+    assert "SlurmctldHost=ctl1(10.0.0.1)\nSlurmctldHost=ctl2\n" in text
+
+
+def test_ten_thousand_alike_nodes_are_quick_and_small() -> None:
+    nodes = [{**GPU, "name": f"node{number:05d}", "addr": f"node{number:05d}"} for number in range(10_000)]
+    random.Random(3).shuffle(nodes)
+    started = time.process_time()
+    text = slurm_conf(SETTINGS, nodes, [{"name": "gpu", "nodes": [node["name"] for node in nodes]}])
+    assert time.process_time() - started < 2
+    assert len(text) < 4096
+    assert "NodeName=node[00000-09999] CPUs=8" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param(
+            {"A": "x\ny"}, "A is 'x\\ny'; line breaks, control characters and '#' cannot be written", id="line-break"
+        ),
+        pytest.param(
+            {"A": "x#y"}, "A is 'x#y'; line breaks, control characters and '#' cannot be written", id="comment"
+        ),
+        pytest.param({"A": ""}, "A is ''; allowed is a text with something in it and no blanks around it", id="empty"),
+        pytest.param(
+            {"A": {"b": 1}}, "A is a dictionary; allowed are texts, numbers, booleans and lists", id="dictionary"
+        ),
+        pytest.param({"A B": 1}, "'A B' is no key; allowed are letters, digits and '_', the first a letter", id="key"),
+        pytest.param({"A": 'a "b"'}, "blanks and double quotes cannot go together", id="quotes"),
+        pytest.param({"NodeName": "x"}, "NodeName has no place in settings; use nodes", id="nodes"),
+        pytest.param({"partitionname": "x"}, "partitionname has no place in settings; use partitions", id="partitions"),
+        pytest.param({"KillWait": 1, "killwait": 2}, "KillWait is set twice, as killwait too", id="twice"),
+        pytest.param({"ClusterName": None}, "ClusterName is missing in settings", id="no-name"),
+    ],
+)
+def test_bad_settings(settings: dict[str, t.Any], message: str) -> None:
+    with pytest.raises(SlurmConfError) as error:
+        slurm_conf({**SETTINGS, **settings}, [], [])
+    assert message in str(error.value)
+    assert str(error.value).startswith("Rendering slurm.conf failed: ")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        pytest.param([{"name": "a"}, {"name": "a"}], "a is there twice", id="twice"),
+        pytest.param([{"name": "a", "cpu": 2}], "a has the unknown key cpu. Did you mean cpus?", id="unknown"),
+        pytest.param([{"cpus": 2}], "a dictionary with a name is needed", id="no-name"),
+        pytest.param([{"name": "a b"}], "'a b' is no host name", id="bad-name"),
+        pytest.param(
+            [{"name": "a", "features": "x\nNodeName=b"}], "Feature is 'x\\nNodeName=b'; line breaks", id="injection"
+        ),
+    ],
+)
+def test_bad_nodes(nodes: list[t.Any], message: str) -> None:
+    with pytest.raises(SlurmConfError) as error:
+        slurm_conf(SETTINGS, nodes, [])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "message"),
+    [
+        pytest.param([{"name": "p", "nodes": "gpu[1-3]"}], "'gpu3' is no node (1 unknown of 3)", id="unknown-node"),
+        pytest.param(
+            [{"name": "p", "nodez": "ALL"}], "p has the unknown key nodez. Did you mean nodes?", id="unknown-key"
+        ),
+        pytest.param([{"name": "p"}, {"name": "p"}], "p is there twice", id="twice"),
+    ],
+)
+def test_bad_partitions(partitions: list[t.Any], message: str) -> None:
+    with pytest.raises(SlurmConfError) as error:
+        slurm_conf(SETTINGS, NODES, partitions)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        pytest.param({"gres": "gpu:l4:x"}, "has gres 'gpu:l4:x'; allowed is 'gpu:2' or 'gpu:l4:2'", id="count"),
+        pytest.param(
+            {"gres": "gpu:a:1,gpu:b:1", "gres_file": "/dev/nvidia0"},
+            "gres_file goes with exactly one resource, 2 found",
+            id="two",
+        ),
+    ],
+)
+def test_bad_gres(node: dict[str, t.Any], message: str) -> None:
+    with pytest.raises(SlurmConfError) as error:
+        gres_conf([{"name": "a", **node}])
+    assert message in str(error.value)
+
+
+def test_slurm_ini_keeps_order_and_drops_null() -> None:
+    settings = {"ConstrainDevices": True, "CgroupPlugin": None, "AllowedSwapSpace": 0, "A": ["x", "y"], "B": "x y"}
+    assert slurm_ini(settings) == 'ConstrainDevices=yes\nAllowedSwapSpace=0\nA=x,y\nB="x y"\n'
+
+
+def test_slurm_ini_never_shows_a_password() -> None:
+    with pytest.raises(SlurmConfError) as error:
+        slurm_ini({"StoragePass": "s3cret#1"}, "slurmdbd.conf")
+    assert "s3cret" not in str(error.value)
+    assert str(error.value).startswith("Rendering slurmdbd.conf failed: StoragePass is (value not shown);")
