@@ -51,7 +51,7 @@ def _forget_strangers(lab: Lab) -> None:
     """Remove containers of this lab that its inventory no longer lists, and those that are past repair."""
     known = {lab.container(host.name) for host in lab.hosts} | {lab.container("hub")}
     for name, state in podman.containers(lab.container("")).items():
-        if name not in known or state not in {"running", "exited", "created", "Up"}:
+        if name not in known or state not in {"running", "exited", "created"}:
             podman.remove(name)
 
 

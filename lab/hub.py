@@ -8,7 +8,7 @@ import urllib.request
 
 from . import image, podman
 from .errors import LabError
-from .settings import CHECKOUT, HUB_OCTET, HUB_PORT, Lab
+from .settings import CHECKOUT, HUB_OCTET, HUB_PORT, Lab, key_of
 
 # The token of the lab's gated repository: a test value, known to all, that opens nothing else.
 GATED = {"llmops-lab/gated-tiny": {"token": "hf_lab_gated_token"}}
@@ -17,8 +17,10 @@ _MODELS = CHECKOUT / "lab/models/hub"
 
 
 def up(lab: Lab) -> None:
+    """Start the hub, or start it anew when what it serves has changed."""
     name = lab.container("hub")
-    if podman.containers(name).get(name) != "running":
+    label = key_of(_SERVER.read_text(), *(str(path.relative_to(_MODELS)) for path in sorted(_MODELS.rglob("*"))))
+    if podman.containers(name).get(name) != "running" or lab.facts().get("hub_key") != label:
         podman.remove(name)
         folder = lab.state / "hub"
         folder.mkdir(exist_ok=True)
@@ -33,6 +35,7 @@ def up(lab: Lab) -> None:
             *("python3", "/srv/server.py", "--root", "/srv/hub", "--bind", "0.0.0.0", "--port", str(HUB_PORT)),
             *("--gated", "/srv/state/gated.json", "--access-log", "/srv/state/access.jsonl"),
         )
+        lab.write_facts(hub_key=label)
     _wait(lab)
 
 

@@ -10,6 +10,7 @@ Two limits of the machine are detected and worked around, else nothing special i
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -119,9 +120,8 @@ def exec_in(container: str, command: Sequence[str], check: bool = True, stdin: s
 
 def containers(prefix: str) -> dict[str, str]:
     """Containers whose name begins with `prefix`, with their state (running, exited, ...)."""
-    listed = run("ps", "--all", "--format", "{{.Names}} {{.State}}").stdout.split("\n")
-    pairs = [line.split(maxsplit=1) for line in listed if line.startswith(prefix)]
-    return {pair[0]: (pair[1] if len(pair) > 1 else "unknown") for pair in pairs}
+    listed = json.loads(run("ps", "--all", "--format", "json").stdout or "[]")
+    return {one["Names"][0]: one["State"] for one in listed if one["Names"][0].startswith(prefix)}
 
 
 def remove(container: str) -> None:
