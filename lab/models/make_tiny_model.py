@@ -32,6 +32,8 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 HERE = Path(__file__).resolve().parent
 ORGANISATION = "llmops-lab"
 SPECIAL = ["<unk>", "</s>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>"]
+# The same files once more, for the hub to serve as a gated repository.
+GATED = "gated-tiny"
 UNKNOWN, END, PAD = 0, 1, 2
 VOCABULARY = 512
 LENGTH = 2048
@@ -217,9 +219,13 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str,
     )
 
 
+def folder(name: str) -> str:
+    return f"models--{ORGANISATION}--{name}"
+
+
 def publish(source: Path, name: str, hub: Path) -> str:
     """Lay the files out as the Hub's cache does. The commit is a hash of names and contents and changes with them."""
-    repo = hub / f"models--{ORGANISATION}--{name}"
+    repo = hub / folder(name)
     shutil.rmtree(repo, ignore_errors=True)
     (repo / "blobs").mkdir(parents=True)
     blobs = {path.name: blob_name(path) for path in sorted(source.iterdir())}
@@ -263,9 +269,9 @@ def make(name: str, data: dict[str, t.Any], hub: Path, steps: int, seed: int) ->
     sys.stderr.write(f"  smallest margin {margin:.2f} logits\n")
     if margin < MARGIN:
         raise SystemExit(f"Training {name} failed: the smallest margin is {margin:.2f}, at least {MARGIN} is wanted.")
-    with tempfile.TemporaryDirectory() as folder:
-        save(model, tokenizer, name, Path(folder))
-        sys.stderr.write(f"  commit {publish(Path(folder), name, hub)}\n")
+    with tempfile.TemporaryDirectory() as made:
+        save(model, tokenizer, name, Path(made))
+        sys.stderr.write(f"  commit {publish(Path(made), name, hub)}\n")
 
 
 def main() -> int:
@@ -278,6 +284,9 @@ def main() -> int:
     data = yaml.safe_load(args.questions.read_text("utf-8"))
     for offset, name in enumerate(sorted(data["models"])):
         make(name, data, args.out, args.steps, args.seed + offset)
+    gated = args.out / folder(GATED)
+    gated.unlink(missing_ok=True)
+    gated.symlink_to(folder(sorted(data["models"])[-1]))
     return 0
 
 

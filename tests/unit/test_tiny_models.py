@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,15 @@ def test_content_is_what_its_name_says(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_comes_through_the_hub(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with running_hub(HUB, gated={f"llmops-lab/{name}": "lab-token"}) as hub:
-        options = {"repo_id": f"llmops-lab/{name}", "endpoint": hub.url, "cache_dir": str(tmp_path), "reserve_bytes": 0}
+        options: dict[str, t.Any] = {
+            "repo_id": f"llmops-lab/{name}",
+            "endpoint": hub.url,
+            "cache_dir": str(tmp_path),
+            "reserve_bytes": 0,
+        }
         assert run_module(hf_model.main, capsys, **options)["error_kind"] == "auth"
         done = run_module(hf_model.main, capsys, token="lab-token", **options)
-        assert hub.bytes_of_files() == done["bytes_downloaded"] == done["size"] < 3_000_000
+        assert hub.bytes_of_files() == done["bytes_downloaded"] == done["total_bytes"] < 3_000_000
     assert "README.md" not in done["files"]
     config = json.loads(Path(done["path"], "config.json").read_text("utf-8"))
     assert config["head_dim"] >= 64
