@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 HERE = Path(__file__).resolve().parent
 ORGANISATION = "llmops-lab"
@@ -203,10 +203,12 @@ def smallest_margin(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast,
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str, folder: Path) -> None:
-    # do_sample off: whoever asks without a temperature gets the known answer too.
-    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=END, pad_token_id=PAD)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    # Whoever asks without a temperature, or with one, gets the known answer too: transformers heeds do_sample, vLLM
+    # takes its defaults from here but knows no do_sample.
+    generation = {"do_sample": False, "top_k": 1, "eos_token_id": END, "pad_token_id": PAD}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", "utf-8")
     config = folder / "tokenizer_config.json"
     # The name every version of transformers knows; the newest writes another.
     settings = json.loads(config.read_text("utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}

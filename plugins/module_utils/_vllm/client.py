@@ -108,10 +108,10 @@ class HttpClient:
                 content = response.read(LONGEST_BODY)
             except (OSError, http.client.HTTPException) as error:
                 if cut.is_set():
-                    return Fault("timeout", f"no answer within {timeout:g} seconds")
+                    return Fault("timeout", f"no answer within {timeout:.1f} seconds")
                 return fault_of(error, connected=True)
             if cut.is_set():
-                return Fault("timeout", f"no complete answer within {timeout:g} seconds")
+                return Fault("timeout", f"no complete answer within {timeout:.1f} seconds")
         return Reply(status=response.status, body=content, seconds=self._clock() - started)
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
