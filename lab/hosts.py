@@ -17,6 +17,7 @@ BOOT_SECONDS = 60
 def up(lab: Lab) -> None:
     """Make what is missing of the lab's hosts and start what is stopped. Does nothing when all is there."""
     _network(lab)
+    _write_facts(lab)
     _forget_strangers(lab)
     states = podman.containers(lab.container(""))
     for host in lab.hosts:
@@ -34,11 +35,16 @@ def _network(lab: Lab) -> None:
     podman.run("network", "rm", "--force", lab.network, check=False)
     subnet = machine.free_subnet()
     podman.run("network", "create", "--subnet", subnet, lab.network)
-    prefix = subnet.rsplit(".", 1)[0]
+    lab.write_facts(subnet=subnet)
+
+
+def _write_facts(lab: Lab) -> None:
+    """What inventory/lab reads. Written each time: this machine's pip may have been told otherwise since."""
     # A local folder with wheels stands in for the index of CPU builds of torch.
     torch_index = "" if machine.pip_settings().get("find-links") else "https://download.pytorch.org/whl/cpu"
-    lab.write_facts(torch_index=torch_index)
-    lab.write_facts(subnet=subnet, hub_url=f"http://{prefix}.{HUB_OCTET}:{HUB_PORT}", ssh_config=str(lab.ssh_config))
+    lab.write_facts(
+        hub_url=f"http://{lab.address(HUB_OCTET)}:{HUB_PORT}", ssh_config=str(lab.ssh_config), torch_index=torch_index
+    )
 
 
 def _forget_strangers(lab: Lab) -> None:

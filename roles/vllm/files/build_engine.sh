@@ -12,7 +12,8 @@ mkdir -p "$(dirname "$prefix")" "$work"
 "$python" -m venv "$work/tools"
 "$work/tools/bin/pip" install --quiet --disable-pip-version-check uv
 uv=$work/tools/bin/uv
-export UV_CACHE_DIR=$work/uv-cache UV_LINK_MODE=hardlink
+# The host's own certificates: a site may have its own authority for its mirror or proxy.
+export UV_CACHE_DIR=$work/uv-cache UV_LINK_MODE=hardlink UV_SYSTEM_CERTS=1 NO_COLOR=1
 "$uv" venv --quiet --python "$python" "$building"
 install=("$uv" pip install --quiet --python "$building/bin/python")
 if [[ $device == cpu ]]; then
