@@ -154,7 +154,7 @@ files:
   type: list
   elements: str
   sample: [config.json, model.safetensors, tokenizer.json]
-size:
+total_bytes:
   description: Bytes of these files together.
   returned: success
   type: int
@@ -271,7 +271,8 @@ def result(outcome: Outcome) -> dict[str, t.Any]:
         "path": outcome.path,
         "commit": outcome.commit,
         "files": list(outcome.files),
-        "size": outcome.size,
+        # Not "size": Ansible puts that of the folder itself beside any "path".
+        "total_bytes": outcome.size,
         "bytes_to_download": outcome.bytes_to_download,
         "bytes_downloaded": outcome.bytes_downloaded,
         "diff": outcome.diff or {"before": {}, "after": {}},

@@ -96,7 +96,7 @@ def test_create_twice_each_first_in_check_mode(run: Run, hub: Hub, cache_dir: Pa
     done = run()
     assert (done["changed"], done["bytes_downloaded"], done["commit"]) == (True, SIZE, MAIN)
     assert done["diff"] == planned["diff"]
-    assert done["files"] == WANTED
+    assert (done["files"], done["total_bytes"]) == (WANTED, SIZE)
     assert snapshot_files(done["path"]) == {name: FILES[name] for name in WANTED}
     assert hub.bytes_of_files() == SIZE
 
