@@ -95,7 +95,7 @@ def _api_key(lab: Lab) -> str:
 
 def _ask(lab: Lab, progress: Progress) -> None:
     served = _served(lab)
-    question = yaml.safe_load(QUESTIONS.read_text())[0]["question"]
+    question = yaml.safe_load(QUESTIONS.read_text())["questions"][2]["question"]
     client = OpenAI(base_url=served.url, api_key=_api_key(lab), timeout=60, max_retries=0)
     try:
         answer = client.chat.completions.create(
@@ -111,7 +111,8 @@ def environment_lines(lab: Lab) -> str:
     if not lab.facts():
         raise LabError(f"there is no lab {lab.name!r}; `make demo` makes it.")
     values = {"OPENAI_BASE_URL": _served(lab).url, "OPENAI_API_KEY": _api_key(lab)}
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in values.items())
+    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+    return "\n".join([*lines, f"export {' '.join(values)}"])
 
 
 def _farewell(lab: Lab) -> None:
