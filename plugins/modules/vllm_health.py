@@ -214,7 +214,7 @@ def argument_spec() -> dict[str, t.Any]:
         "timeout": {"type": "float", "default": 600},
         "request_timeout": {"type": "float", "default": 30},
         "interval": {"type": "float", "default": 2},
-        "passes": {"type": "int", "default": 1},
+        "passes": {"type": "int", "default": 1, "no_log": False},
         "job_id": {"type": "int"},
     }
 

@@ -334,6 +334,11 @@ class HubServer(ThreadingHTTPServer):
         """Fit to be a signal handler: run_until_idle looks at it twice a second."""
         self._stop = True
 
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        """A client that goes away between two requests is everyday life and leaves no traceback."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
     def record(self, request: HubHandler, status: int, sent: int) -> None:
         if self._log is None:
             return
@@ -383,4 +388,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

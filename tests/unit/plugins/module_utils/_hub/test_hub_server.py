@@ -245,6 +245,18 @@ def test_idle_time_does_not_pass_while_a_request_is_served(root: Path) -> None:
         server.run_until_idle(30.0)
 
 
+@pytest.mark.parametrize(("error", "told"), [(ConnectionResetError(104, "reset"), False), (KeyError("x"), True)])
+def test_only_faults_of_our_own_are_told(
+    root: Path, error: Exception, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hub_server.HubServer(("127.0.0.1", 0), root) as server:
+        try:
+            raise error
+        except type(error):
+            server.handle_error(None, ("192.0.2.1", 1))
+    assert ("Traceback" in capsys.readouterr().err) is told
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"org/name": "token"}', '{"org/name": {}}'])
 def test_bad_gated_file(text: str) -> None:
     with pytest.raises(SystemExit) as caught:
