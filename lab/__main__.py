@@ -41,7 +41,8 @@ def _up(lab: Lab) -> None:
     podman.ensure_ready()
     image.ensure()
     hosts.up(lab)
-    print(f"lab {lab.name}: {', '.join(host.name for host in lab.hosts)} are up; ssh -F {lab.ssh_config} {lab.hosts[0].name}")
+    names = [host.name for host in lab.hosts]
+    print(f"lab {lab.name}: {', '.join(names)} are up; ssh -F {lab.ssh_config} {names[0]}")
 
 
 def _down(lab: Lab) -> None:
@@ -69,7 +70,7 @@ def _only_one(lab: Lab) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise LabError(f"another command is at work on lab {lab.name!r} (lock {lock}); wait for it or stop it.") from error
+            raise LabError(f"another command is at work on lab {lab.name!r}; wait for it or stop it.") from error
         yield
 
 

@@ -3,6 +3,8 @@
 # Does nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# The machine's own Python, also when the environment that is about to be made anew comes first on the path.
+python=$(PATH=${PATH//"$PWD/.venv/bin:"/} command -v python3) || { echo "python3 is missing" >&2; exit 1; }
 sudo=()
 [[ $(id -u) == 0 ]] || sudo=(sudo)
 
@@ -14,7 +16,7 @@ missing=()
 for command in "${!package_of[@]}"; do
   command -v "$command" >/dev/null || missing+=("${package_of[$command]}")
 done
-python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+"$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]})); then
   command -v apt-get >/dev/null || {
     echo "Missing: ${missing[*]}. They are installed here with apt-get only; install them by hand and try again." >&2
@@ -26,11 +28,11 @@ if ((${#missing[@]})); then
 fi
 
 # One stamp for the pins: a changed pyproject.toml or another Python installs anew.
-stamp=.venv/.installed-$({ cat pyproject.toml; python3 --version; pwd; } | sha256sum | cut -c1-16)
+stamp=.venv/.installed-$({ cat pyproject.toml; "$python" --version; pwd; } | sha256sum | cut -c1-16)
 if [[ ! -e $stamp ]]; then
   echo "Installing the Python tools into .venv"
   rm -rf .venv
-  python3 -m venv .venv
+  "$python" -m venv .venv
   .venv/bin/pip install --quiet --disable-pip-version-check uv
   UV_SYSTEM_CERTS=1 .venv/bin/uv pip install --quiet --python .venv/bin/python -r pyproject.toml
   # The collection under its full name for every tool that runs in this environment.

@@ -121,7 +121,7 @@ def _farewell(lab: Lab) -> None:
     print(f"  Endpoint  {served.url}  (OpenAI-compatible, key: make -s demo-env)")
     print(f"  Job       {served.job_id} on {served.node}, as the user vllm\n")
     print("  Next:")
-    print('    eval "$(make -s demo-env)" && curl -s $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"')
+    print('    eval "$(make -s demo-env)"; curl -s $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"')
     print(f"    {_sudo()}ssh -F {lab.ssh_config} {controller} squeue")
     print("    .venv/bin/ansible-playbook deploy-vllm-models.yml -e model=mistral")
 

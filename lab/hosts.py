@@ -101,7 +101,7 @@ def _wait_for_ssh(lab: Lab, host: Host) -> None:
             pass
         if time.monotonic() > deadline:
             log = podman.run("exec", lab.container(host.name), "journalctl", "-n", "20", check=False).stdout
-            raise LabError(f"{host.name} ({address}) did not answer on port 22 within {BOOT_SECONDS} s. Journal:\n{log}")
+            raise LabError(f"{host.name} ({address}): no SSH within {BOOT_SECONDS} s of its start. Journal:\n{log}")
         time.sleep(0.2)
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from .errors import LabError
 from .settings import cache_dir, state_root
 
-# Lab packages of the machine itself; the hosts inside have their own.
-PACKAGES = ["podman", "crun", "netavark", "aardvark-dns", "iptables", "debootstrap", "openssh-client", "zstd"]
-_COMMANDS = {"podman": "podman", "crun": "crun", "iptables": "iptables", "debootstrap": "debootstrap", "ssh": "openssh-client"}
+# What make venv (lab/bootstrap.sh) installs; asked for here because a package may have been removed since.
+_COMMANDS = {name: name for name in ("podman", "crun", "iptables", "debootstrap")} | {"ssh": "openssh-client"}
 DISK_GIB = {"cold": 20, "warm": 12}
 MEMORY_GIB = 6
 _FIRST_SUBNET, _LAST_SUBNET = 64, 127
@@ -26,7 +25,7 @@ def check() -> None:
         raise LabError("the lab makes containers and network bridges and must run as root: use `sudo make demo`.")
     missing = sorted({package for command, package in _COMMANDS.items() if not shutil.which(command)})
     if missing:
-        raise LabError(f"missing packages: {' '.join(missing)}. `make demo` installs them with apt-get on Debian 12 or 13.")
+        raise LabError(f"missing packages: {' '.join(missing)}. `make venv` installs them on Debian 12 or 13.")
     for folder in (cache_dir(), state_root()):
         folder.mkdir(parents=True, exist_ok=True)
     warm = (cache_dir() / "artifacts").is_dir()
@@ -73,7 +72,7 @@ def free_subnet() -> str:
 
 def _routes() -> list[ipaddress.IPv4Network]:
     listed = json.loads(subprocess.run(["ip", "-4", "-json", "route"], capture_output=True, text=True).stdout or "[]")
-    return [ipaddress.ip_network(r["dst"], strict=False) for r in listed if r["dst"] != "default"]
+    return [ipaddress.IPv4Network(r["dst"], strict=False) for r in listed if r["dst"] != "default"]
 
 
 def pip_settings() -> dict[str, list[str]]:
