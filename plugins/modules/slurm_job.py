@@ -27,7 +27,7 @@ notes:
     nothing of the session that submits it and no login environment.
   - The values of O(environment) do not show in process lists, in results or in logs of this module. The controller
     keeps them with the job, so large secrets are better read by the script from a file.
-  - Commands are looked for in C(PATH), in C(/opt/slurm/current/bin) and in C(/usr/local/bin).
+  - Commands are looked for in C(/opt/slurm/current/bin), then in C(/usr/local/bin), then in C(PATH).
 extends_documentation_fragment:
   - llmops.cluster.attributes
 attributes:
