@@ -27,7 +27,7 @@ notes:
     nothing of the session that submits it and no login environment.
   - The values of O(environment) do not show in process lists, in results or in logs of this module. The controller
     keeps them with the job, so large secrets are better read by the script from a file.
-  - Commands are looked for in C(PATH), in C(/opt/slurm/current/bin) and in C(/usr/local/bin).
+  - Commands are looked for in C(/opt/slurm/current/bin), then in C(/usr/local/bin), then in C(PATH).
 extends_documentation_fragment:
   - llmops.cluster.attributes
 attributes:
@@ -383,11 +383,16 @@ def run_module(module: AnsibleModule, environment: dict[str, t.Any]) -> dict[str
         module.warn(warning)
     spec = wanted_spec(params, environment, account)
     key = spec.key(client.cluster_name())
+    submit = command.sbatch(client.tools, spec, spec.comment(key), spec.script_path or TEXT_SCRIPT)
+    submit_line = mask_argv(submit, secret_values(spec.environment))
     with contextlib.ExitStack() as stack:
         script = spec.script_path or stack.enter_context(connect.script_file(spec.name, spec.script, account))
-        outcome = manager.present(spec, key, script, state=params["state"], on_change=params["on_change"])
-    submit = command.sbatch(client.tools, spec, spec.comment(key), spec.script_path or TEXT_SCRIPT)
-    return _warned(module, outcome, key=key, submit_line=mask_argv(submit, secret_values(spec.environment)))
+        try:
+            outcome = manager.present(spec, key, script, state=params["state"], on_change=params["on_change"])
+        except SlurmError as error:
+            error.facts["submit_line"] = submit_line
+            raise
+    return _warned(module, outcome, key=key, submit_line=submit_line)
 
 
 def _warned(module: AnsibleModule, outcome: Outcome, **extra: t.Any) -> dict[str, t.Any]:

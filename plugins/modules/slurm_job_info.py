@@ -138,7 +138,7 @@ jobs:
       description: The job's working directory.
       type: str
     submit_line:
-      description: The submission, parted at spaces, without secrets.
+      description: The submission, parted at spaces, without secrets; empty when Slurm does not tell it.
       type: list
       elements: str
 """

@@ -132,7 +132,8 @@ class SlurmClient:
     def submit(self, spec: JobSpec, comment: str, script_path: str, *, test_only: bool = False) -> Submission:
         argv = command.sbatch(self.tools, spec, comment, script_path, test_only=test_only)
         environment = {**self._base_environment, **spec.environment}
-        answer = self._run(self._as_user(argv), environment)
+        # sbatch tells the job where it was called (SLURM_SUBMIT_DIR), and many scripts go there.
+        answer = self._run(self._as_user(argv), environment, cwd=spec.chdir)
         complaint = _without_prefix(answer.complaint)
         if answer.rc == 0 and test_only:
             return Submission(accepted=True, complaint=complaint)

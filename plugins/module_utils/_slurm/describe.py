@@ -20,8 +20,7 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
-NOT_READABLE = "(cannot be read)"
-_OWN = re.compile(r"--(?:parsable|test-only|job-name|comment|export)(?:=|$)")
+_OWN = re.compile(r"--(?:parsable|test-only|job-name|comment|chdir|export)(?:=|$)")
 
 
 def wanted_parts(spec: JobSpec) -> dict[str, str]:
@@ -33,22 +32,21 @@ def wanted_parts(spec: JobSpec) -> dict[str, str]:
     }
 
 
-def live_parts(submit_line: str, script: str | None) -> dict[str, str]:
-    """The same parts of a live job, as far as Slurm shows them."""
-    parts = {"chdir": NOT_READABLE, "options": NOT_READABLE, "args": NOT_READABLE}
-    parts["script"] = script if script else NOT_READABLE
+def live_parts(chdir: str, submit_line: str, script: str | None) -> dict[str, str]:
+    """The same parts of a live job, those that Slurm shows: a submit line and a script are not there for everybody."""
+    parts = {name: value for name, value in (("chdir", chdir), ("script", script)) if value}
     command, *items = re.split(r"\s+(?=--[a-z])", submit_line)
     if not items or "sbatch" not in command:
         return parts
-    # The last option is followed by the script's path and its arguments; these may look like options themselves.
+    parts["args"] = ""
     for index, item in enumerate(items):
+        # The script's path ends the options; what follows may look like options and is not.
         value, _space, rest = item.partition(" /")
         if rest:
             items = [*items[:index], value]
             parts["args"] = " ".join([*rest.split(" ")[1:], *_after(submit_line, item)])
             break
-    parts["options"] = "\n".join(item for item in items if not _OWN.match(item) and not item.startswith("--chdir="))
-    parts["chdir"] = next((item.partition("=")[2] for item in items if item.startswith("--chdir=")), NOT_READABLE)
+    parts["options"] = "\n".join(item for item in items if not _OWN.match(item))
     return parts
 
 
@@ -57,12 +55,21 @@ def _after(line: str, item: str) -> list[str]:
     return [rest] if rest else []
 
 
-def compare(before: Mapping[str, str], after: Mapping[str, str], *, key_differs: bool = False) -> DifferenceTracker:
+def compare(before: Mapping[str, str], after: Mapping[str, str]) -> DifferenceTracker:
     tracker = DifferenceTracker()
     for name in [*before, *[name for name in after if name not in before]]:
         tracker.add(name, before.get(name, ""), after.get(name, ""))
-    if key_differs and tracker.empty:
-        tracker.add("environment", "as the job was submitted", "other names or values (not shown)")
+    return tracker
+
+
+def compare_live(live: Mapping[str, str], wanted: Mapping[str, str]) -> DifferenceTracker:
+    """The difference to a job that is known to differ: only what can be seen of it, or that it cannot be seen."""
+    tracker = compare(live, {name: wanted[name] for name in live})
+    if tracker.empty:
+        hidden = [*[name for name in wanted if name not in live], "environment"]
+        tracker.add(
+            " or ".join(hidden), "as the job was submitted", "as wanted now (Slurm does not show the difference)"
+        )
     return tracker
 
 

@@ -16,6 +16,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors impor
     JobEndedError,
     OutcomeUnknownError,
     RefusedError,
+    SlurmError,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask, secret_values
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Submitter
@@ -92,7 +93,11 @@ class JobManager:
             self._apply(plan, outcome, spec, key, script_path)
         if self.check_mode or outcome.job is None:
             return outcome
-        self._bring_to(state, outcome, secrets)
+        try:
+            self._bring_to(state, outcome, secrets)
+        except SlurmError as error:
+            error.facts["changed"] = outcome.changed
+            raise
         return outcome
 
     def _look(self, spec: JobSpec, key: str) -> Survey:
@@ -121,8 +126,7 @@ class JobManager:
             outcome.message = f"The job {spec.name} {verb} submitted."
         else:
             full = self.client.job(old.job_id) or old
-            parts = describe.live_parts(full.submit_line, self.client.batch_script(old.job_id))
-            tracker = describe.compare(parts, wanted, key_differs=True)
+            tracker = describe.compare_live(self._live_parts(full), wanted)
             diff = describe.as_diff(tracker, report.title(old), f"job {spec.name} as wanted", secrets)
             differs = ", ".join(tracker.names)
             if plan.action == decide.REFUSE:
@@ -142,6 +146,14 @@ class JobManager:
             return
         self.watch.until_cancelled(plan.cancel)
         self._submit(outcome, spec, key, script_path)
+
+    def _live_parts(self, job: Job) -> dict[str, str]:
+        submit_line = job.submit_line
+        if not submit_line:
+            # The controller of 24.11 does not tell it, accounting does.
+            recorded = self.client.recorded(job.job_id)
+            submit_line = recorded.submit_line if recorded else ""
+        return describe.live_parts(job.chdir, submit_line, self.client.batch_script(job.job_id))
 
     def _keep(self, keep: Job, surplus: tuple[Job, ...], outcome: Outcome) -> None:
         outcome.job = keep
@@ -166,7 +178,7 @@ class JobManager:
                 f"Testing the submission of the job {spec.name} of {spec.user} failed: {answer.complaint}. "
                 "Nothing was changed. Look at the controller with `scontrol ping`, then run this task again."
             )
-        return mask(answer.complaint)
+        return report.readable_start(mask(answer.complaint))
 
     def _submit(self, outcome: Outcome, spec: JobSpec, key: str, script_path: str) -> None:
         known = frozenset(

@@ -20,7 +20,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.states impor
 
 _EMPTY_WORDS = {"", "(null)", "None", "N/A", "n/a", "Unknown", "None assigned"}
 _BASE_STATES = ENDED | {"PENDING", "RUNNING", "SUSPENDED"}
-_SCONTROL_PAIR = re.compile(r"(?:^|\s)([A-Za-z][\w:/]*)=(.*?)(?=\s[A-Za-z][\w:/]*=|$)")
+_SCONTROL_PAIR = re.compile(r"(?:^|\s)([A-Za-z][\w:/]*)=(.*?)(?=\s+[A-Za-z][\w:/]*=|\s*$)")
 _CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
 
 

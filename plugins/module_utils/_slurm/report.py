@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import typing as t
 
@@ -17,6 +18,17 @@ if t.TYPE_CHECKING:
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
 TAIL_LINES = 20
+# What to do about a job that waits, by the beginning of Slurm's reason.
+_WAITING_HINTS = {
+    "JobHeldAdmin": "An administrator holds it: `scontrol release {job_id}` lets it go.",
+    "JobHeldUser": "It is held: `scontrol release {job_id}` lets it go.",
+    "Nodes required for job are DOWN": "Look at the nodes with `sinfo -R`.",
+    "ReqNodeNotAvail": "Look at the nodes with `sinfo -R`.",
+    "PartitionDown": "Look at the partition with `sinfo`.",
+    "PartitionInactive": "Look at the partition with `sinfo`.",
+    "PartitionTimeLimit": "Ask for less time (`time` in options), or for another partition.",
+}
+_FAR_START = re.compile(r"to start at (?:2[1-9]|[3-9][0-9])[0-9]{2}-\S+")
 
 
 def title(job: Job) -> str:
@@ -60,10 +72,17 @@ def too_long(job: Job, seconds: float, option: str) -> str:
             + ", or raise run_timeout and run this task again."
         )
     expected = f", expected start {_moment(job.start_time)}" if job.state == "PENDING" and job.start_time else ""
+    hint = next((text for start, text in _WAITING_HINTS.items() if job.reason.startswith(start)), "")
+    hint = hint or "Look at `squeue --start --jobs={job_id}` and `sinfo`."
     return (
         f"{waited}, longer than {option} allows (Slurm's reason: {job.reason or 'none given'}{expected}). "
-        f"The job stays in the queue: raise {option}, or look at `squeue --start --jobs={job.job_id}` and `sinfo`."
+        f"The job stays in the queue. {hint.format(job_id=job.job_id)} Or raise {option}."
     )
+
+
+def readable_start(answer: str) -> str:
+    """The answer of a test submission; a start centuries away is Slurm's way to say that it cannot tell."""
+    return _FAR_START.sub("to start at a time that cannot be told yet", answer)
 
 
 def hopeless(job: Job) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import typing as t
 from dataclasses import dataclass
@@ -35,10 +36,10 @@ class Completed:
 
 
 class Runner(t.Protocol):
-    def __call__(self, argv: list[str], env: Mapping[str, str]) -> Completed: ...
+    def __call__(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed: ...
 
 
-def run(argv: list[str], env: Mapping[str, str]) -> Completed:
+def run(argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
     # Not run_command: that can only add to the environment, and a job must get what was asked for and nothing else.
     try:
         done = subprocess.run(
@@ -46,7 +47,7 @@ def run(argv: list[str], env: Mapping[str, str]) -> Completed:
             env=dict(env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            cwd="/",
+            cwd=cwd if os.path.isdir(cwd) else "/",
             timeout=COMMAND_SECONDS,
             check=False,
         )

@@ -102,7 +102,7 @@ class FakeSlurm:
         self.jobs.append(job)
         return job
 
-    def __call__(self, argv: list[str], env: Mapping[str, str]) -> Completed:
+    def __call__(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
         self.calls.append(argv)
         tool = argv[0]
         if tool == "tail":

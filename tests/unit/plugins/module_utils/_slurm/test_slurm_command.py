@@ -95,6 +95,11 @@ def test_run_gives_the_environment_and_nothing_else() -> None:
     assert (done.rc, done.out) == (0, "['A', 'LC_ALL']\n")
 
 
+@pytest.mark.parametrize(("cwd", "used"), [("/usr", "/usr\n"), ("/no/such/directory", "/\n")])
+def test_run_goes_where_it_can(cwd: str, used: str) -> None:
+    assert run(["pwd"], {"PATH": "/usr/bin:/bin"}, cwd=cwd).out == used
+
+
 def test_run_stops_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_file, "COMMAND_SECONDS", 0.2)
     done = run([sys.executable, "-c", "import time; time.sleep(60)"], {})

@@ -26,7 +26,7 @@ def submit_line(*options: str, script: str = "/srv/serve.sh") -> str:
     ],
 )
 def test_live_parts(line: str, options: str, args: str) -> None:
-    assert describe.live_parts(line, "#!/bin/sh\n") == {
+    assert describe.live_parts("/home/vllm", line, "#!/bin/sh\n") == {
         "chdir": "/home/vllm",
         "options": options,
         "args": args,
@@ -35,7 +35,7 @@ def test_live_parts(line: str, options: str, args: str) -> None:
 
 
 def test_live_parts_that_slurm_does_not_show() -> None:
-    assert set(describe.live_parts("", None).values()) == {"(cannot be read)"}
+    assert describe.live_parts("/home/vllm", "", None) == {"chdir": "/home/vllm"}
 
 
 def test_a_diff_shows_what_differs_and_nothing_else() -> None:
@@ -47,17 +47,24 @@ def test_a_diff_shows_what_differs_and_nothing_else() -> None:
         chdir="/home/vllm",
         options={"gres": "gpu:2"},
     )
-    before = describe.live_parts(submit_line("--gres=gpu:1"), "#!/bin/sh\nserve\n")
-    tracker = describe.compare(before, describe.wanted_parts(spec), key_differs=True)
-    assert tracker.names == ["options", "script"]
+    before = describe.live_parts("/home/vllm", submit_line("--gres=gpu:1"), "#!/bin/sh\nserve\n")
+    tracker = describe.compare_live(before, describe.wanted_parts(spec))
+    assert tracker.names == ["script", "options"]
     assert describe.as_diff(tracker, "old", "new") == {
         "before_header": "old",
         "after_header": "new",
-        "before": "options:\n  --gres=gpu:1\nscript:\n  #!/bin/sh\n  serve\n",
-        "after": "options:\n  --gres=gpu:2\nscript:\n  #!/bin/sh\n  serve --api-key ********\n",
+        "before": "script:\n  #!/bin/sh\n  serve\noptions:\n  --gres=gpu:1\n",
+        "after": "script:\n  #!/bin/sh\n  serve --api-key ********\noptions:\n  --gres=gpu:2\n",
     }
 
 
-def test_what_cannot_be_seen_to_differ_is_the_environment() -> None:
-    tracker = describe.compare({"args": "a"}, {"args": "a"}, key_differs=True)
-    assert tracker.names == ["environment"]
+@pytest.mark.parametrize(
+    ("live", "name"),
+    [
+        pytest.param({"args": "a", "options": "", "script": "#!"}, "environment", id="all-the-rest-is-seen"),
+        pytest.param({"script": "#!"}, "args or options or environment", id="no-submit-line"),
+    ],
+)
+def test_what_cannot_be_seen_to_differ_is_named(live: dict[str, str], name: str) -> None:
+    tracker = describe.compare_live(live, {"args": "a", "options": "", "script": "#!"})
+    assert tracker.names == [name]

@@ -16,6 +16,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors impor
     RefusedError,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager, Outcome
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.report import readable_start
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec, build_spec
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import FakeSlurm, Life
@@ -176,7 +177,7 @@ def test_another_specification_replaces_the_job() -> None:
     assert outcome.changed
     assert outcome.replaced_job_id == 1
     assert [job.job_id for job in slurm.live()] == [2]
-    assert outcome.message == "Job 1 (vllm-serve-phi3) on gpu1 differs in options, script and was replaced."
+    assert outcome.message == "Job 1 (vllm-serve-phi3) on gpu1 differs in script, options and was replaced."
 
 
 def test_a_job_is_not_taken_down_for_one_that_slurm_refuses() -> None:
@@ -265,11 +266,17 @@ def test_running_says_why_it_is_still_in_the_queue() -> None:
         present(slurm, "running", limits={"queue_timeout": 30})
     assert caught.value.message == (
         "Waiting for job 1 (vllm-serve-phi3) failed: it has been PENDING for 30 seconds, longer than queue_timeout "
-        "allows (Slurm's reason: Resources). The job stays in the queue: raise queue_timeout, or look at "
-        "`squeue --start --jobs=1` and `sinfo`."
+        "allows (Slurm's reason: Resources). The job stays in the queue. Look at `squeue --start --jobs=1` and "
+        "`sinfo`. Or raise queue_timeout."
     )
     assert caught.value.facts["job_id"] == 1
     assert len(slurm.live()) == 1
+
+
+def test_running_tells_how_to_let_a_held_job_go() -> None:
+    slurm = FakeSlurm(life=[(0, {"state": ["PENDING"], "reason": "JobHeldUser"})])
+    with pytest.raises(JobTimeoutError, match="It is held: `scontrol release 1` lets it go. Or raise queue_timeout.$"):
+        present(slurm, "running", limits={"queue_timeout": 30})
 
 
 def test_time_to_start_has_its_own_clock() -> None:
@@ -354,7 +361,7 @@ def test_completed_fails_with_the_exit_code() -> None:
         "Correct the cause, then run this task again.\n"
         "Its log /home/vllm/slurm-1.out cannot be read on this host."
     )
-    assert caught.value.facts["exit_code"] == 1
+    assert (caught.value.facts["exit_code"], caught.value.facts["changed"]) == (1, True)
 
 
 def test_completed_gives_up_after_run_timeout() -> None:
@@ -432,6 +439,15 @@ def test_check_mode_says_when_slurm_would_start_it() -> None:
     assert present(FakeSlurm(), check_mode=True).message == (
         "The job vllm-serve-phi3 would be submitted. Slurm would accept it: "
         "Job 99 to start at 2026-11-21T00:00:00 using 1 processors on nodes gpu1."
+    )
+
+
+def test_a_start_centuries_away_is_not_repeated_as_if_it_were_one() -> None:
+    assert readable_start("Job 20 to start at 3047-08-28T01:23:59 using 1 processors") == (
+        "Job 20 to start at a time that cannot be told yet using 1 processors"
+    )
+    assert (
+        readable_start("Job 20 to start at 2026-11-21T00:00:00 using") == "Job 20 to start at 2026-11-21T00:00:00 using"
     )
 
 

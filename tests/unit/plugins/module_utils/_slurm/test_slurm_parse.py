@@ -15,6 +15,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.command impo
     SEPARATOR,
     SQUEUE_FIELDS,
 )
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 COMMENT = "llmops:phi3:0123456789abcdef"
@@ -196,3 +197,93 @@ def test_submitted_job_id(text: str, job_id: int | None) -> None:
 def test_cluster_name() -> None:
     assert parse.cluster_name("Configuration data\nClusterName             = lab\nX = y\n") == "lab"
     assert parse.cluster_name("no such line") is None
+
+
+# Recorded from 24.11.5: one running job, two waiting (one of them an array), and four that ended.
+RECORDED = FIXTURES / "slurm-24.11.5"
+RECORDED_KEY = "0123456789abcdef"
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / name).read_text("utf-8")
+
+
+def by_id(jobs: list[Job]) -> dict[int, Job]:
+    return {job.job_id: job for job in jobs}
+
+
+def test_recorded_squeue_json() -> None:
+    jobs = by_id(parse.jobs_from_json(recorded("squeue.json")))
+    assert {job_id: (job.state, job.phase, job.reason) for job_id, job in jobs.items()} == {
+        11: ("RUNNING", "running", ""),
+        12: ("PENDING", "queued", "Resources"),
+        15: ("FAILED", "ended", "RaisedSignal"),
+        19: ("PENDING", "queued", "Priority"),
+    }
+    running = jobs[11]
+    assert (running.name, running.user, running.key) == ("rec", "vllm", RECORDED_KEY)
+    assert (running.nodes, running.batch_host, running.exit_code) == ("gpu1", "gpu1", None)
+    assert (running.stdout, running.stderr) == ("/home/vllm/rec-11.out", "/home/vllm/11.err")
+    assert (jobs[15].exit_code, jobs[15].signal) == (None, 9)
+    assert [job.group for job in jobs.values()] == [11, 12, 15, 19]
+
+
+def test_recorded_scontrol_json() -> None:
+    (job,) = parse.jobs_from_json(recorded("scontrol-running.json"))
+    assert job == by_id(parse.jobs_from_json(recorded("squeue.json")))[11]
+    assert parse.jobs_from_json(recorded("scontrol-unknown-job.json")) == []
+
+
+def test_recorded_squeue_text_agrees_with_the_json() -> None:
+    text = by_id(parse.jobs_from_squeue_text(recorded("squeue.txt")))
+    for job_id, job in by_id(parse.jobs_from_json(recorded("squeue.json"))).items():
+        seen = text[job_id]
+        assert (seen.state, seen.key, seen.nodes, seen.submit_time) == (job.state, job.key, job.nodes, job.submit_time)
+    assert text[18].reason.startswith("Nodes required for job are DOWN, DRAINED")
+
+
+@pytest.mark.parametrize(
+    ("job_id", "state", "exit_code", "signal"),
+    [
+        pytest.param(11, "RUNNING", None, None, id="running"),
+        pytest.param(14, "FAILED", 3, None, id="exit-3"),
+        pytest.param(16, "COMPLETED", 0, None, id="completed"),
+        pytest.param(17, "CANCELLED", 0, None, id="cancelled"),
+        pytest.param(19, "PENDING", None, None, id="array"),
+    ],
+)
+def test_recorded_sacct_says_the_same_in_json_and_text(
+    job_id: int, state: str, exit_code: int | None, signal: int | None
+) -> None:
+    for jobs in (parse.jobs_from_json(recorded("sacct.json")), parse.jobs_from_sacct_text(recorded("sacct.txt"))):
+        job = by_id(jobs)[job_id]
+        assert (job.state, job.exit_code, job.signal) == (state, exit_code, signal)
+        # A job that has not ended has no comment in accounting yet: its key is in the submit line.
+        assert (job.name, job.user, job.key) == ("rec", "vllm", RECORDED_KEY)
+        assert job.submit_line.startswith("sbatch --parsable --chdir=/home/vllm")
+
+
+def test_recorded_sacct_signal() -> None:
+    for jobs in (parse.jobs_from_json(recorded("sacct.json")), parse.jobs_from_sacct_text(recorded("sacct.txt"))):
+        assert by_id(jobs)[15].signal == 9
+
+
+def test_recorded_sacct_expands_log_paths() -> None:
+    jobs = by_id(parse.jobs_from_json(recorded("sacct.json")))
+    assert (jobs[11].stdout, jobs[11].stderr) == ("/home/vllm/rec-11.out", "/home/vllm/11.err")
+    assert jobs[16].stderr == "/home/vllm/slurm-16.out"
+
+
+@pytest.mark.parametrize(
+    ("file", "state", "exit_code", "signal", "reason"),
+    [
+        pytest.param("scontrol-running.txt", "RUNNING", None, None, "", id="running"),
+        pytest.param("scontrol-failed.txt", "FAILED", 3, None, "NonZeroExitCode", id="failed"),
+        pytest.param("scontrol-signalled.txt", "FAILED", 0, 9, "RaisedSignal:9(Killed)", id="signalled"),
+    ],
+)
+def test_recorded_scontrol_text(file: str, state: str, exit_code: int | None, signal: int | None, reason: str) -> None:
+    (job,) = parse.jobs_from_scontrol_text(recorded(file))
+    assert (job.state, job.exit_code, job.signal, job.reason) == (state, exit_code, signal, reason)
+    assert (job.user, job.key, job.chdir) == ("vllm", RECORDED_KEY, "/home/vllm")
+    assert job.stdout.startswith("/home/vllm/")

@@ -60,7 +60,7 @@ def test_ending_in_words(state: str, exit_code: int | None, signal: int | None, 
     ("path", "expanded"),
     [
         ("", ""),
-        ("slurm-%j.out", "/work/slurm-42.out"),
+        ("slurm-%j.out", "/srv/slurm-42.out"),
         ("/logs/%x-%j.out", "/logs/phi3-42.out"),
         ("/logs/%u/%N/%8j.log", "/logs/vllm/gpu1/00000042.log"),
         ("/logs/%A_%a-%n-%t.out", "/logs/42_4294967294-0-0.out"),
@@ -72,5 +72,5 @@ def test_ending_in_words(state: str, exit_code: int | None, signal: int | None, 
 )
 def test_expand_path(path: str, expanded: str) -> None:
     assert (
-        expand_path(path, job_id=42, name="phi3", user="vllm", chdir="/work", batch_host="gpu1.example.org") == expanded
+        expand_path(path, job_id=42, name="phi3", user="vllm", chdir="/srv", batch_host="gpu1.example.org") == expanded
     )
