@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Install what a fresh Debian 12 or 13 lacks: the packages of the lab and the Python tools of pyproject.toml in .venv.
 # Does nothing when all is there.
 set -euo pipefail

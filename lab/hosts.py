@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import subprocess
 import time
@@ -35,7 +36,8 @@ def _network(lab: Lab) -> None:
     podman.run("network", "rm", "--force", lab.network, check=False)
     subnet = machine.free_subnet()
     podman.run("network", "create", "--subnet", subnet, lab.network)
-    lab.write_facts(subnet=subnet)
+    # The id keeps SSH connections that outlive a lab (ControlPersist) from being taken for those of its successor.
+    lab.write_facts(subnet=subnet, id=secrets.token_hex(4))
 
 
 def _write_facts(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Compile Slurm: build_slurm.sh FOLDER PREFIX [CONFIGURE FLAG ...]
 # FOLDER/source holds the unpacked source; the result is left in FOLDER/stage. Part of the build's key: a change here
 # builds anew.
@@ -27,3 +27,5 @@ find "$stage" -type f \( -perm -u+x -o -name '*.so*' \) -exec strip --strip-unne
 for plugin in data_parser_v accounting_storage_mysql gres_gpu select_cons_tres cgroup_v2 auth_munge; do
   compgen -G "$stage/lib/slurm/$plugin*.so" >/dev/null || { echo "the build has no plugin $plugin" >&2; exit 1; }
 done
+# What the build took; `make bench` sets the install on the other hosts beside it.
+printf '{"seconds": %d, "compiler": "%s"}\n' "$SECONDS" "$(gcc -dumpfullversion)" >"$stage/share/llmops-build.json"

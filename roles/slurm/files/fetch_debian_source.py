@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -52,7 +51,9 @@ def apt(folder: Path, *arguments: str) -> str:
     }
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     # Away from the tarballs: apt leaves out of its list what lies in the working folder.
-    done = subprocess.run(["apt-get", *words, *arguments], capture_output=True, text=True, cwd=folder / "lists")
+    done = subprocess.run(
+        ["apt-get", *words, *arguments], capture_output=True, text=True, cwd=folder / "lists", check=False
+    )
     if done.returncode:
         sys.exit(f"apt-get {' '.join(arguments)} failed: {done.stderr.strip()[-800:]}")
     return done.stdout
@@ -102,7 +103,11 @@ def unpack(folder: Path, tarballs: list[Path]) -> None:
         if not name.startswith("CVE-"):
             continue
         done = subprocess.run(
-            ["patch", "-p1", "--forward", "--silent", "-i", patches / name], cwd=source, capture_output=True, text=True
+            ["patch", "-p1", "--forward", "--silent", "-i", patches / name],
+            cwd=source,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             sys.exit(f"patch {name} does not apply: {done.stdout[-500:]}{done.stderr[-500:]}")

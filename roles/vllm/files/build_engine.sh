@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Install vLLM: build_engine.sh cuda|cpu VERSION PREFIX PYTHON TORCH_VERSION TORCH_INDEX [PACKAGE ...]
 # Makes PREFIX.building, a virtual environment whose scripts already point to PREFIX. Part of the build's key: a change
 # here builds anew.

@@ -1,0 +1,90 @@
+"""Bad input stops before it harms anything, and says what, where and what is allowed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import Cluster
+
+GOOD = {"name": "tiny", "model_id": "llmops-lab/phi3-tiny", "revision": "main", "port": 8010, "max_model_len": 256}
+
+
+def _models(*entries: dict[str, object]) -> list[str]:
+    return ["-e", json.dumps({"vllm_models": list(entries), "vllm_model_overrides": {}})]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["-e", "model=nosuch"], ["nosuch", "mistral", "phi3"]),
+        (_models(GOOD | {"port": "x"}), ["vllm_models[0] (tiny)", "port", "'x'", "1024 to 65535"]),
+        (_models(GOOD | {"gpu_memory_utilisation": 0.9}), ["gpu_memory_utilisation", "gpu_memory_utilization"]),
+        (_models(GOOD, GOOD | {"name": "other"}), ["tiny", "other", "port", "8010"]),
+        (_models(GOOD | {"name": "../tiny"}), ["../tiny", "name"]),
+        (_models(GOOD | {"name": "$(reboot)"}), ["$(reboot)", "name"]),
+        (_models(GOOD | {"extra_args": ["--api-key", "sk-1"]}), ["--api-key", "/etc/llmops/vllm-api-key"]),
+        (_models(GOOD | {"trust_remote_code": True}), ["trust_remote_code", "revision"]),
+        (_models(GOOD | {"gpus": 2, "tensor_parallel_size": 3}), ["tensor_parallel_size", "gpus"]),
+    ],
+    ids=["unknown model", "type", "unknown key", "two on one port", "path", "shell", "key in args", "code", "sizes"],
+)
+def test_catalogue_is_refused_before_any_host(site: Cluster, arguments: list[str], says: list[str]) -> None:
+    before = site.jobs()
+    play = site.play("deploy-vllm-models.yml", *arguments)
+    assert play.rc != 0
+    for word in says:
+        assert word in play.words, f"{word!r} is missing in:\n{play.output[-3000:]}"
+    assert "Gathering Facts" not in play.output, "a host was touched"
+    assert site.jobs() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (_models(GOOD | {"revision": "0" * 40}), ["0" * 40, "llmops-lab/phi3-tiny", "revision"]),
+        (_models(GOOD | {"model_id": "llmops-lab/gated-tiny"}), ["llmops-lab/gated-tiny", "token"]),
+        (_models(GOOD | {"model_id": "llmops-lab/nosuch"}), ["llmops-lab/nosuch"]),
+        (
+            [*_models(GOOD), "-e", "model_store_dir=/tmp/models", "-e", "model_store_reserve_bytes=1000000000000000"],
+            ["/tmp/models", "free"],
+        ),
+    ],
+    ids=["revision", "gated", "repository", "disk"],
+)
+def test_model_that_cannot_be_had(site: Cluster, arguments: list[str], says: list[str]) -> None:
+    before = site.jobs()
+    play = site.play("deploy-vllm-models.yml", *arguments)
+    assert play.rc != 0
+    for word in says:
+        assert word in play.words, f"{word!r} is missing in:\n{play.output[-3000:]}"
+    assert site.jobs() == before
+    assert site.run("gpu1", "ls /tmp/models/*/snapshots 2>/dev/null || true") == ""
+
+
+def test_wrong_checksum_stops_before_unpacking(site: Cluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+    tarball = tmp_path_factory.mktemp("slurm") / "slurm.tar.bz2"
+    tarball.write_bytes(b"not the tarball that was asked for")
+    current = site.run("gpu1", "readlink /opt/slurm/current")
+    settings = {"slurm_source": "upstream", "slurm_version": "26.05.4", "slurm_source_url": str(tarball)}
+    play = site.play("playbooks/deploy_slurm.yml", "-e", json.dumps(settings))
+    assert play.rc != 0
+    assert "has SHA-256" in play.words
+    assert str(tarball) in play.words
+    assert site.run("gpu1", "readlink /opt/slurm/current") == current
+    assert site.run("ctl", "scontrol ping").count("UP") == 1
+
+
+def test_old_versions_are_refused(site: Cluster) -> None:
+    play = site.play("playbooks/deploy_slurm.yml", "-e", "slurm_version=24.05.4", "-e", "slurm_source=upstream")
+    assert play.rc != 0
+    assert "CVE-2026-65107" in play.words
+    assert "25.11.8" in play.words
+
+
+def test_unreachable_host_is_named(site: Cluster) -> None:
+    play = site.play("site.yml", "-e", "ansible_port=1", "--limit", "gpu2,ctl")
+    assert play.rc != 0
+    assert "UNREACHABLE" in play.output
+    assert "gpu2" in play.output
