@@ -25,7 +25,7 @@ demo: venv ## A cluster and a served model on this machine, no GPU needed; again
 demo-down: ## Remove all that the demo made (the cache stays: make clean-cache)
 	@if [ -x $(BIN)/python ]; then $(LAB) down; else echo "No demo here: .venv is missing."; fi
 
-demo-env: ## Print OPENAI_BASE_URL and OPENAI_API_KEY for eval: eval "$$(make -s demo-env)"
+demo-env: ## Print OPENAI_BASE_URL and OPENAI_API_KEY for eval: eval "$(make -s demo-env)"
 	@$(LAB) env
 
 demo-status: ## The containers of the demo
@@ -46,13 +46,13 @@ test-unit: venv ## Tests that need no host
 	@tests/run unit
 
 test-molecule: venv ## Roles munge and slurm on hosts of their own
-	@tests/run molecule
+	@$(ROOT) tests/run molecule
 
 test-lab: venv ## Everything, end to end, on a lab of its own
-	@tests/run lab
+	@$(ROOT) tests/run lab
 
 bench: venv ## Measure the figures of docs/figures.md; writes build/bench.json
-	@tests/run bench
+	@$(ROOT) tests/run bench
 
 clean-cache: ## Remove what is cached: host images, Slurm and engine builds
 	@$(ROOT) rm -rf "$(LLMOPS_CACHE)"

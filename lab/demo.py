@@ -123,8 +123,8 @@ def _farewell(lab: Lab) -> None:
     print("  Next:")
     print('    eval "$(make -s demo-env)"; curl -s $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"')
     print(f"    {_sudo()}ssh -F {lab.ssh_config} {controller} squeue")
-    print("    .venv/bin/ansible-playbook deploy-vllm-models.yml -e model=mistral")
+    print(f"    {_sudo()}.venv/bin/ansible-playbook deploy-vllm-models.yml -e model=mistral")
 
 
 def _sudo() -> str:
-    return "sudo " if os.environ.get("SUDO_USER") else ""
+    return "sudo --preserve-env=HOME " if os.environ.get("SUDO_USER") else ""

@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 from . import image, machine, podman
@@ -17,6 +18,7 @@ BOOT_SECONDS = 60
 
 def up(lab: Lab) -> None:
     """Make what is missing of the lab's hosts and start what is stopped. Does nothing when all is there."""
+    _prune_artifacts()
     _network(lab)
     _write_facts(lab)
     _forget_strangers(lab)
@@ -27,6 +29,17 @@ def up(lab: Lab) -> None:
         _wait_for_ssh(lab, host)
         _settle(lab, host)
     _write_ssh_config(lab)
+
+
+def _prune_artifacts() -> None:
+    """Keep the two newest builds of each name: each change of a build's inputs leaves one more, up to a GiB each."""
+    builds = sorted((cache_dir() / "artifacts").glob("*.tar.zst"), key=lambda path: path.stat().st_mtime, reverse=True)
+    kept: Counter[str] = Counter()
+    for build in builds:
+        name = build.name.split("-")[0]
+        kept[name] += 1
+        if kept[name] > 2:
+            build.unlink()
 
 
 def _network(lab: Lab) -> None:
