@@ -131,9 +131,19 @@ class Bench:
         script = f"/home/vllm/vllm-jobs/serve_{MODEL}.sh"
         job = self._in("ctl", f"cd /home/vllm/vllm-jobs && sbatch --parsable --nodelist=gpu1 {script}", user="vllm")
         arguments = f"url=http://gpu1:{PORT} model={MODEL} job_id={job} api_key_file={KEY} timeout=300"
+        program = str(Path(sys.executable).parent / "ansible")
         subprocess.run(
-            [Path(sys.executable).parent / "ansible", "ctl", "--become", "-i", self.lab.inventory]
-            + ["-m", "llmops.cluster.vllm_health", "-a", arguments],
+            [
+                program,
+                "ctl",
+                "--become",
+                "-i",
+                str(self.lab.inventory),
+                "-m",
+                "llmops.cluster.vllm_health",
+                "-a",
+                arguments,
+            ],
             cwd=CHECKOUT,
             env={**os.environ, "LLMOPS_LAB_STATE": str(self.lab.state)},
             check=True,

@@ -37,7 +37,7 @@ def test_chat_answers_word_for_word(deployed: Cluster, known: dict[str, str]) ->
     choice, usage = answer.body["choices"][0], answer.body["usage"]
     assert choice["message"]["content"] == known["answer"]
     assert choice["finish_reason"] == "stop"
-    assert answer.body["model"] == "phi3"
+    assert answer.body["model"] == "llmops-lab/phi3-tiny"
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert usage["prompt_tokens"] > 0
     assert usage["completion_tokens"] > 0

@@ -24,7 +24,7 @@ def _models(*entries: dict[str, object]) -> list[str]:
         (_models(GOOD, GOOD | {"name": "other"}), ["tiny", "other", "port", "8010"]),
         (_models(GOOD | {"name": "../tiny"}), ["../tiny", "name"]),
         (_models(GOOD | {"name": "$(reboot)"}), ["$(reboot)", "name"]),
-        (_models(GOOD | {"extra_args": ["--api-key", "sk-1"]}), ["--api-key", "/etc/llmops/vllm-api-key"]),
+        (_models(GOOD | {"extra_args": ["--api-key", "sk-1"]}), ["--api-key", "vllm_jobs_api_key_file"]),
         (_models(GOOD | {"trust_remote_code": True}), ["trust_remote_code", "revision"]),
         (_models(GOOD | {"gpus": 2, "tensor_parallel_size": 3}), ["tensor_parallel_size", "gpus"]),
     ],
@@ -84,7 +84,16 @@ def test_old_versions_are_refused(site: Cluster) -> None:
 
 
 def test_unreachable_host_is_named(site: Cluster) -> None:
-    play = site.play("site.yml", "-e", "ansible_port=1", "--limit", "gpu2,ctl")
+    play = site.play("deploy-vllm-models.yml", "-e", json.dumps({"ansible_ssh_common_args": "-F /nonexistent"}))
     assert play.rc != 0
     assert "UNREACHABLE" in play.output
     assert "gpu2" in play.output
+    assert "Serving jobs" not in play.output, "a run that lost hosts must not submit jobs"
+
+
+def test_cluster_is_not_renamed(site: Cluster) -> None:
+    play = site.play("playbooks/deploy_slurm.yml", "-e", "slurm_cluster_name=other")
+    assert play.rc != 0
+    assert "this controller's state is that of the cluster lab" in play.words
+    assert play.changed == 0
+    assert site.run("ctl", "scontrol ping").count("UP") == 1
