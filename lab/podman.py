@@ -17,15 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import LabError
-from .settings import cache_dir
+from .settings import cache_dir, key_of
 
-RUN_DIR = Path("/run/llmops-cluster")
 CAP_SYS_RESOURCE = 24
 
 _LIMITED = """[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
 pids_limit = 0
 """
+
+
+def run_dir() -> Path:
+    """What podman needs until the next reboot; one folder for each storage, as podman demands."""
+    return Path("/run/llmops-cluster") / key_of(str(cache_dir()))
 
 
 def hybrid_cgroups() -> bool:
@@ -45,7 +49,7 @@ def _lacks_sys_resource() -> bool:
 
 
 def _namespace() -> Path:
-    return RUN_DIR / "ns" / "mnt"
+    return run_dir() / "ns" / "mnt"
 
 
 def _is_mountpoint(path: Path) -> bool:
@@ -60,7 +64,7 @@ def _sh(*argv: str) -> None:
 
 def ensure_ready() -> None:
     """Make the namespace and the settings that podman needs on this machine. Safe to call again."""
-    RUN_DIR.mkdir(mode=0o755, exist_ok=True)
+    run_dir().mkdir(mode=0o755, parents=True, exist_ok=True)
     config = cache_dir() / "containers.conf"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(_LIMITED if _lacks_sys_resource() else "")
@@ -93,7 +97,7 @@ def argv(*arguments: str) -> list[str]:
     command = [
         "podman",
         f"--root={storage / 'storage'}",
-        f"--runroot={RUN_DIR / 'podman'}",
+        f"--runroot={run_dir() / 'podman'}",
         f"--network-config-dir={storage / 'networks'}",
         *arguments,
     ]
