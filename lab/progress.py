@@ -85,7 +85,8 @@ def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: di
                 progress.say(match[1])
             elif match := _TASK.match(text):
                 task = match[1]
-                progress.now(task)
+                # A task that says it takes minutes is told where no line can be written over, too.
+                (progress.say if "(minutes" in task else progress.now)(task)
             if _FAILED.match(text) or failure:
                 failure = [*failure, text][:60]
             if recap or text.startswith("PLAY RECAP"):
