@@ -112,7 +112,10 @@ def run(*arguments: str, check: bool = True, stdin: str | None = None) -> subpro
     """One podman call, output captured. With `check`, a failure is a `LabError` that carries podman's words."""
     done = subprocess.run(argv(*arguments), capture_output=True, text=True, input=stdin, env=environment())
     if check and done.returncode:
-        raise LabError(f"podman {' '.join(arguments[:3])} failed: {done.stderr.strip() or done.stdout.strip()}")
+        words = done.stderr.strip() or done.stdout.strip()
+        # podman notes in its storage where that lies: a cache that was moved is of no use to it.
+        hint = " Remove the cache and try again: make clean-cache" if "configuration mismatch" in words else ""
+        raise LabError(f"podman {' '.join(arguments[:3])} failed: {words}{hint}")
     return done
 
 
