@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+
+from lab.settings import CHECKOUT
 
 from .conftest import Cluster
 
@@ -83,12 +87,16 @@ def test_old_versions_are_refused(site: Cluster) -> None:
     assert "25.11.8" in play.words
 
 
-def test_unreachable_host_is_named(site: Cluster) -> None:
-    play = site.play("deploy-vllm-models.yml", "-e", json.dumps({"ansible_ssh_common_args": "-F /nonexistent"}))
+def test_one_unreachable_host_stops_the_run(site: Cluster, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory"
+    shutil.copytree(site.lab.inventory, inventory)
+    (inventory / "host_vars").mkdir()
+    (inventory / "host_vars/gpu2.yml").write_text('ansible_ssh_common_args: "-F /nonexistent"\n')
+    arguments = ["-e", "model=phi3", "-e", f"lab_models={CHECKOUT / 'lab/models/hub'}"]
+    play = site.play("deploy-vllm-models.yml", *arguments, inventory=inventory)
     assert play.rc != 0
-    assert "UNREACHABLE" in play.output
-    assert "gpu2" in play.output
-    assert "Serving jobs" not in play.output, "a run that lost hosts must not submit jobs"
+    assert "fatal: [gpu2]: UNREACHABLE!" in play.output
+    assert "Start the job once" not in play.output, "a run that lost a host must not submit jobs"
 
 
 def test_cluster_is_not_renamed(site: Cluster) -> None:
