@@ -376,7 +376,7 @@ def test_second_writer_waits_and_finds_it_present(run: Run, hub: Hub, cache_dir:
     def one() -> None:
         results.append(download.ensure_present(ModelCache(cache_dir, REPO), Client(), request))
 
-    threads = [threading.Thread(target=one) for _ in range(3)]
+    threads = [threading.Thread(target=one) for _turn in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
