@@ -37,7 +37,7 @@ def test_gpus_are_scheduled(host: Host) -> None:
 
 
 def test_job_sees_its_own_gpu_alone(host: Host) -> None:
-    command = "srun --immediate=30 --gres=gpu:1 sh -c 'echo $CUDA_VISIBLE_DEVICES $SLURM_JOB_GPUS'"
+    command = "srun --immediate=30 --gres=gpu:1 sh -c 'echo $CUDA_VISIBLE_DEVICES $SLURM_STEP_GPUS'"
     assert host.check_output(command).split() in (["0", "0"], ["1", "1"])
 
 
