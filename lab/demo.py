@@ -55,7 +55,13 @@ def _image() -> None:
 
 def _site(lab: Lab, progress: Progress) -> str:
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), "site.yml", "--inventory", str(lab.inventory)]
-    environment = {**os.environ, "LLMOPS_LAB_STATE": str(lab.state), "ANSIBLE_NOCOLOR": "1"}
+    environment = {
+        **os.environ,
+        "LLMOPS_LAB_STATE": str(lab.state),
+        "ANSIBLE_NOCOLOR": "1",
+        # Else Ansible names a task only when its first result is there, minutes late for the long ones.
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1",
+    }
     return run_playbook(progress, argv, CHECKOUT, environment, lab.state / "logs/site.log")
 
 

@@ -48,7 +48,7 @@ def _network(lab: Lab) -> None:
         return
     podman.run("network", "rm", "--force", lab.network, check=False)
     subnet = machine.free_subnet()
-    podman.run("network", "create", "--subnet", subnet, lab.network)
+    podman.create_network(lab.network, subnet, bridge=f"llmops{subnet.split('.')[2]}")
     # The id keeps SSH connections that outlive a lab (ControlPersist) from being taken for those of its successor.
     lab.write_facts(subnet=subnet, id=secrets.token_hex(4))
 

@@ -131,6 +131,18 @@ def containers(prefix: str) -> dict[str, str]:
     return {one["Names"][0]: one["State"] for one in listed if one["Names"][0].startswith(prefix)}
 
 
+def create_network(name: str, subnet: str, bridge: str) -> None:
+    """A network on a bridge of our own name.
+
+    podman names bridges podman1, podman2, ... by what one storage knows, and networks of two storages would share one.
+    podman 4.3 has no option for the name, so its file is edited before the network is first used.
+    """
+    run("network", "create", "--subnet", subnet, name)
+    path = cache_dir() / f"podman/networks/{name}.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "network_interface": bridge}, indent=2) + "\n")
+
+
 def remove(container: str) -> None:
     """Remove one container, whatever state it is in; podman may need more than one try."""
     for _ in range(5):
