@@ -103,7 +103,9 @@ class Bench:
 
     def _by_hand(self) -> float:
         exports, engine = self._engine()
-        command = f"env {exports} VLLM_API_KEY=$(cat {KEY}) setsid {engine} >/tmp/by-hand.log 2>&1 & echo $!"
+        # The key goes in by the environment: on a command line every user of the host could read it.
+        secret = f"VLLM_API_KEY=$(cat {KEY}); export VLLM_API_KEY"
+        command = f"{secret}; env {exports} setsid {engine} >/tmp/by-hand.log 2>&1 & echo $!"
         begin = time.monotonic()
         pid = self._in("gpu1", command, user="vllm")
         self._until_completion()

@@ -25,3 +25,21 @@ def test_engine_that_refuses_to_start(site: Cluster) -> None:
     assert "max_model_len" in play.words
     assert not [job for job in site.jobs() if "vllm-serve-broken" in job], "the failed job holds no GPU"
     assert [job for job in site.jobs() if "vllm-serve-phi3 RUNNING" in job], "the others go on"
+
+
+def test_handlers_that_an_interrupted_run_owed(site: Cluster) -> None:
+    """A file written, and no restart after it: the next run makes up for it, and running jobs do not notice."""
+    before = site.jobs()
+    site.run("ctl", "touch /etc/slurm/slurm.conf /etc/munge/munge.key")
+    site.run("gpu2", "echo '# older' >> /run/slurm/conf/gres.conf; touch /etc/munge/munge.key")
+    since = "systemctl show -p ExecMainStartTimestamp munge"
+    before_run = {host: site.run(host, since) for host in ("ctl", "gpu1", "gpu2")}
+    play = site.play("playbooks/deploy_slurm.yml")
+    assert play.rc == 0, play.output[-4000:]
+    untouched = [host for host, then in before_run.items() if site.run(host, since) == then]
+    assert untouched == ["gpu1"]
+    assert "Restart slurmctld" in play.output
+    assert "older" not in site.run("gpu2", "cat /run/slurm/conf/gres.conf")
+    assert site.jobs() == before
+    again = site.play("playbooks/deploy_slurm.yml")
+    assert (again.rc, again.changed) == (0, 0), again.output[-4000:]
