@@ -267,36 +267,54 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, connect
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError, SpecError
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import job_lock, lock_path
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager, Outcome
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import job_locks, lock_paths
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask_argv, secret_values
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import (
     JobSpec,
     build_spec,
     check_name,
     odd_time_options,
 )
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
 SHORTEST_INTERVAL = 0.2
 # The place of a script given as text, in what is shown: its temporary path means nothing to anybody.
 TEXT_SCRIPT = "(script_content)"
+TIMEOUTS = ("queue_timeout", "start_timeout", "run_timeout")
 
 
 def argument_spec() -> dict[str, t.Any]:
+    of_a_job = {
+        "script": {"type": "path"},
+        "script_content": {"type": "str"},
+        "args": {"type": "list", "elements": "str"},
+        "options": {"type": "dict"},
+        "environment": {"type": "dict", "no_log": True},
+        "chdir": {"type": "str"},
+    }
     return {
-        "name": {"type": "str", "required": True},
+        "name": {"type": "str"},
+        **of_a_job,
+        "jobs": {
+            "type": "list",
+            "elements": "dict",
+            "options": {"name": {"type": "str", "required": True}, **of_a_job},
+            "mutually_exclusive": [("script", "script_content")],
+        },
         "state": {
             "type": "str",
             "choices": ["submitted", "running", "completed", "absent"],
             "default": "submitted",
         },
-        "script": {"type": "path"},
-        "script_content": {"type": "str"},
-        "args": {"type": "list", "elements": "str", "default": []},
-        "options": {"type": "dict", "default": {}},
-        "environment": {"type": "dict", "default": {}, "no_log": True},
-        "chdir": {"type": "str"},
         "user": {"type": "str"},
         "on_change": {"type": "str", "choices": ["replace", "keep", "fail"], "default": "replace"},
         "queue_timeout": {"type": "int", "default": 600},
@@ -307,21 +325,46 @@ def argument_spec() -> dict[str, t.Any]:
 
 
 def check_times(params: dict[str, t.Any]) -> None:
-    for name in ("queue_timeout", "start_timeout", "run_timeout"):
+    for name in TIMEOUTS:
         if params[name] is not None and params[name] < 0:
             raise SpecError(f"{name} is {params[name]}. Give 0 or more seconds.")
     if params["poll_interval"] < SHORTEST_INTERVAL:
         raise SpecError(f"poll_interval is {params['poll_interval']}. Give at least {SHORTEST_INTERVAL} seconds.")
 
 
+def wanted_jobs(params: dict[str, t.Any], environments: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Each job with all its parts: its own, else those of the task."""
+    if params["jobs"] is None:
+        return [{**params, "environment": environments[0]}]
+    jobs = []
+    for job, environment in zip(params["jobs"], environments[1:], strict=True):
+        given = {name: value for name, value in job.items() if value is not None}
+        if "script" in given or "script_content" in given:
+            given = {"script": None, "script_content": None, **given}
+        given["options"] = {**(params["options"] or {}), **(job["options"] or {})}
+        given["environment"] = {**environments[0], **environment}
+        jobs.append({**params, **given})
+    return jobs
+
+
+def check_jobs(jobs: list[dict[str, t.Any]], state: str) -> None:
+    names = [check_name(job["name"]) for job in jobs]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise SpecError(f"jobs has {', '.join(twice)} more than once. Each job needs a name of its own.")
+    for job in jobs:
+        if state != "absent" and not (job["script"] or job["script_content"]):
+            raise SpecError(f"The job {job['name']} has no script. Give script or script_content, for state={state}.")
+
+
 def result(outcome: Outcome, *, key: str | None = None, submit_line: list[str] | None = None) -> dict[str, t.Any]:
-    """The module's result; every documented key is always there."""
-    names = ("job_id", "job_state", "nodes", "batch_host", "exit_code", "signal", "stdout", "stderr", "reason")
-    facts = outcome.job.facts() if outcome.job else {}
-    found: dict[str, t.Any] = {name: facts.get(name) for name in names}
-    found["key"] = key or facts.get("key")
+    """The result of one job; every documented key is always there."""
+    found: dict[str, t.Any] = _facts(outcome.job)
+    found["key"] = key or (outcome.job.key if outcome.job else None)
     if submit_line is not None:
         found["submit_line"] = submit_line
+    if outcome.tasks:
+        found["tasks"] = [{"array_task_id": task.array_task_id, **_facts(task)} for task in outcome.tasks]
     found["replaced_job_id"] = outcome.replaced_job_id
     found["cancelled_job_ids"] = [job.group for job in outcome.cancelled]
     found["foreign_jobs"] = [job.job_id for job in outcome.foreign]
@@ -329,92 +372,132 @@ def result(outcome: Outcome, *, key: str | None = None, submit_line: list[str] |
     found["msg"] = outcome.message
     if outcome.diff is not None:
         found["diff"] = outcome.diff
+    if outcome.error is not None:
+        found = {**found, **outcome.error.facts, "failed": True, "msg": outcome.error.message}
+        found["changed"] = outcome.changed
     return found
 
 
-def absent_yet(module: AnsibleModule) -> str | None:
+def _facts(job: Job | None) -> dict[str, t.Any]:
+    names = ("job_id", "job_state", "nodes", "batch_host", "exit_code", "signal", "stdout", "stderr", "reason")
+    facts = job.facts() if job else {}
+    return {name: facts.get(name) for name in names}
+
+
+def results(names: list[str], found: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """The result of a list of jobs."""
+    failed = [one["msg"] for one in found if one.get("failed")]
+    changed = sum(one["changed"] for one in found)
+    message = "\n".join([f"{len(failed)} of {len(found)} jobs failed.", *failed])
+    return {
+        "jobs": [
+            {"name": name, **{key: value for key, value in one.items() if key != "diff"}}
+            for name, one in zip(names, found, strict=True)
+        ],
+        "changed": changed > 0,
+        "failed": bool(failed),
+        "msg": message if failed else f"{len(found)} jobs are as wanted, {changed} of them changed.",
+        "diff": [one["diff"] for one in found if "diff" in one],
+    }
+
+
+def absent_yet(module: AnsibleModule, jobs: list[dict[str, t.Any]]) -> str | None:
     """What keeps a check run from asking Slurm, because an earlier task would only have made it."""
     if not connect.slurm_is_here(module):
         return "Slurm's commands are"
-    script = module.params["script"]
-    if module.params["state"] != "absent" and script and not os.path.exists(script):
-        return f"the script {script} is"
-    return None
+    scripts = [job["script"] for job in jobs if module.params["state"] != "absent" and job["script"]]
+    missing = next((script for script in scripts if not os.path.exists(script)), None)
+    return f"the script {missing} is" if missing else None
 
 
-def wanted_spec(params: dict[str, t.Any], environment: dict[str, t.Any], account: command.Account) -> JobSpec:
-    path = params["script"]
+def wanted_spec(job: dict[str, t.Any], account: command.Account) -> JobSpec:
+    path = job["script"]
     return build_spec(
-        name=params["name"],
+        name=job["name"],
         user=account.name,
-        script=connect.read_script(path) if path else params["script_content"],
+        script=connect.read_script(path) if path else job["script_content"],
         script_path=path,
-        chdir=params["chdir"] or account.home,
-        args=params["args"],
-        options=params["options"],
-        environment=environment,
+        chdir=job["chdir"] or account.home,
+        args=job["args"] or (),
+        options=job["options"],
+        environment=job["environment"],
     )
 
 
-def run_module(module: AnsibleModule, environment: dict[str, t.Any]) -> dict[str, t.Any]:
+def run_module(module: AnsibleModule, environments: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     params = module.params
-    check_name(params["name"])
+    jobs = wanted_jobs(params, environments)
+    check_jobs(jobs, params["state"])
     check_times(params)
-    missing = absent_yet(module) if module.check_mode else None
+    names = [job["name"] for job in jobs]
+    missing = absent_yet(module, jobs) if module.check_mode else None
     if missing:
-        changed = params["state"] != "absent"
         message = f"Check mode: {missing} not on this host yet, so Slurm was not asked."
-        return result(Outcome(changed=changed, message=message))
+        found = [result(Outcome(changed=params["state"] != "absent", message=message)) for _job in jobs]
+    elif jobs:
+        found = _act(module, jobs, names)
+    else:
+        found = []
+    return found[0] if params["jobs"] is None else results(names, found)
+
+
+def _act(module: AnsibleModule, jobs: list[dict[str, t.Any]], names: list[str]) -> list[dict[str, t.Any]]:
+    params = module.params
     account = connect.find_account(params["user"])
     client = connect.open_client(module, account)
-    limits = {name: params[name] for name in ("queue_timeout", "start_timeout", "run_timeout")}
-    watch = JobWatch(client, limits, params["poll_interval"])
-    title = f"the job {params['name']} of {account.name}"
-
-    def lock() -> contextlib.AbstractContextManager[None]:
-        if module.check_mode:
-            return contextlib.nullcontext()
-        return job_lock(lock_path(f"{account.name}:{params['name']}"), what=title)
-
-    manager = JobManager(client, watch, module.check_mode, lock=lock)
+    watch = JobWatch(client, {name: params[name] for name in TIMEOUTS}, params["poll_interval"])
+    manager = JobManager(client, watch, module.check_mode, lock=_locker(module, names, account.name))
     if params["state"] == "absent":
-        return _warned(module, manager.absent(params["name"], account.name))
-    for warning in odd_time_options(params["options"]):
+        outcomes = manager.absent(names, account.name)
+        extras: list[dict[str, t.Any]] = [{} for _name in names]
+    else:
+        specs = [wanted_spec(job, account) for job in jobs]
+        for warning in dict.fromkeys(warning for job in jobs for warning in odd_time_options(job["options"] or {})):
+            module.warn(warning)
+        cluster = client.cluster_name()
+        extras = [{"key": spec.key(cluster), "submit_line": _submit_line(client, spec, cluster)} for spec in specs]
+        with contextlib.ExitStack() as stack:
+            orders = [
+                Order(spec, extra["key"], spec.script_path or stack.enter_context(_text_script(spec, account)))
+                for spec, extra in zip(specs, extras, strict=True)
+            ]
+            outcomes = manager.present(orders, state=params["state"], on_change=params["on_change"])
+    for warning in dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings):
         module.warn(warning)
-    spec = wanted_spec(params, environment, account)
-    key = spec.key(client.cluster_name())
-    submit = command.sbatch(client.tools, spec, spec.comment(key), spec.script_path or TEXT_SCRIPT)
-    submit_line = mask_argv(submit, secret_values(spec.environment))
-    with contextlib.ExitStack() as stack:
-        script = spec.script_path or stack.enter_context(connect.script_file(spec.name, spec.script, account))
-        try:
-            outcome = manager.present(spec, key, script, state=params["state"], on_change=params["on_change"])
-        except SlurmError as error:
-            error.facts["submit_line"] = submit_line
-            raise
-    return _warned(module, outcome, key=key, submit_line=submit_line)
+    return [result(outcome, **extra) for outcome, extra in zip(outcomes, extras, strict=True)]
 
 
-def _warned(module: AnsibleModule, outcome: Outcome, **extra: t.Any) -> dict[str, t.Any]:
-    for warning in outcome.warnings:
-        module.warn(warning)
-    return result(outcome, **extra)
+def _locker(
+    module: AnsibleModule, names: list[str], user: str
+) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    paths = [] if module.check_mode else lock_paths(f"{user}:{name}" for name in names)
+    what = f"the job {names[0]} of {user}" if len(names) == 1 else f"{len(names)} jobs of {user}"
+    return lambda: job_locks(paths, what=what)
+
+
+def _text_script(spec: JobSpec, account: command.Account) -> contextlib.AbstractContextManager[str]:
+    return connect.script_file(spec.name, spec.script, account)
+
+
+def _submit_line(client: SlurmClient, spec: JobSpec, cluster: str) -> list[str]:
+    argv = command.sbatch(client.tools, spec, spec.comment(spec.key(cluster)), spec.script_path or TEXT_SCRIPT)
+    return mask_argv(argv, secret_values(spec.environment))
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec=argument_spec(),
         supports_check_mode=True,
-        mutually_exclusive=[("script", "script_content")],
-        required_if=[
-            ("state", state, ("script", "script_content"), True) for state in ("submitted", "running", "completed")
-        ],
+        required_one_of=[("name", "jobs")],
+        mutually_exclusive=[("name", "jobs"), ("script", "script_content")],
     )
-    environment = connect.hide_environment(module)
+    environments = connect.hide_environment(module)
     try:
-        found = run_module(module, environment)
+        found = run_module(module, environments)
     except SlurmError as error:
         module.fail_json(msg=error.message, **error.facts)
+    if found.get("failed"):
+        module.fail_json(**found)
     module.exit_json(**found)
 
 

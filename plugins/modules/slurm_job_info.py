@@ -175,14 +175,14 @@ def find_jobs(
     """The jobs that fit, by id. What the controller says of a job goes before what accounting has written down."""
     found: dict[int, Job] = {}
     if job_ids is not None:
-        for job_id in job_ids:
-            job = client.job(job_id) or (client.recorded(job_id) if include_ended else None)
-            if job is not None:
-                found[job.job_id] = job
+        recorded = client.recorded_all(job_ids) if include_ended and job_ids else []
+        known = client.jobs(job_ids) if job_ids else []
     else:
-        recorded = client.recorded_named(name, user) if include_ended else []
-        for job in [*recorded, *client.jobs_named(name, user)]:
-            found[job.job_id] = job
+        names = [name] if name else []
+        recorded = client.recorded_named(names, user) if include_ended else []
+        known = client.jobs_named(names, user)
+    for job in [*recorded, *known]:
+        found[job.job_id] = job
     return [
         job
         for _job_id, job in sorted(found.items())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import typing as t
@@ -49,6 +50,10 @@ class Submission:
     accepted: bool = False
     complaint: str = ""
 
+    @property
+    def clear(self) -> bool:
+        return self.job_id is not None or self.refused
+
 
 class SlurmClient:
     """One user's view of one cluster."""
@@ -73,56 +78,84 @@ class SlurmClient:
         self._clock = clock
         self._sleep = sleep
         self._json_works = True
+        self._state_file: str | None = None
 
     def cluster_name(self) -> str:
-        argv = command.scontrol_config(self.tools)
-        answer = self._read(argv, "Reading the cluster's configuration")
+        answer = self._configuration()
         name = parse.cluster_name(answer.out)
         if not name:
             raise CommandError(
                 "Reading the cluster's configuration failed: `scontrol show config` names no cluster. "
                 "Set ClusterName in slurm.conf.",
-                command=argv,
+                command=list(answer.argv),
                 rc=answer.rc,
                 stderr=answer.err,
             )
         return name
 
-    def jobs_named(self, name: str | None, user: str | None) -> list[Job]:
-        """All jobs of this name and user (None: any) that the controller remembers, ended ones too."""
-        what = f"Listing the jobs {name or ''} of {user or 'all users'}".replace("  ", " ")
-        found = self._read_json(command.squeue_named_json(self.tools, name, user), what)
+    def boot_time(self) -> str:
+        """Tells one life of the controller from another: a job that is gone without one was forgotten, not lost."""
+        return parse.boot_time(self._configuration().out)
+
+    def state_saved_at(self) -> float | None:
+        """When the controller last saved its jobs; None where that cannot be seen (not its host, not its user)."""
+        if self._state_file is None:
+            self._state_file = parse.state_file(self._configuration().out) or ""
+        try:
+            return os.stat(self._state_file).st_mtime
+        except OSError:
+            return None
+
+    def _configuration(self) -> Completed:
+        return self._read(command.scontrol_config(self.tools), "Reading the cluster's configuration")
+
+    def jobs_named(self, names: Sequence[str], user: str | None) -> list[Job]:
+        """All jobs of these names (none: any) and this user that the controller remembers, ended ones too."""
+        what = f"Listing {_jobs_in_words(names)} of {user or 'all users'}"
+        found = self._read_json(command.squeue_named_json(self.tools, names, user), what)
         if found is None:
-            answer = self._read(command.squeue_named_text(self.tools, name, user), what)
+            answer = self._read(command.squeue_named_text(self.tools, names, user), what)
             found = parse.jobs_from_squeue_text(answer.out)
         return found
 
+    def poll_all(self, job_ids: Sequence[int]) -> list[Job]:
+        """State, reason, nodes and expected start, as cheaply as can be; of those that the controller knows."""
+        argv = command.squeue_jobs_text(self.tools, job_ids)
+        answer = self._read(argv, f"Asking for {_ids_in_words(job_ids)}", known=_NO_SUCH_JOB)
+        return _of_ids(parse.jobs_from_squeue_text(answer.out), job_ids)
+
     def poll(self, job_id: int) -> Job | None:
-        """State, reason, nodes and expected start, as cheaply as can be; None when the controller knows no such job."""
-        answer = self._read(command.squeue_job_text(self.tools, job_id), f"Asking for job {job_id}", known=_NO_SUCH_JOB)
-        return _by_id(parse.jobs_from_squeue_text(answer.out), job_id)
+        return next(iter(self.poll_all([job_id])), None)
 
     def job(self, job_id: int) -> Job | None:
-        """Everything the controller knows about a job; None when it knows no such job."""
-        what = f"Reading job {job_id}"
-        found = self._read_json(command.scontrol_job_json(self.tools, job_id), what, known=_NO_SUCH_JOB)
-        if found is None:
-            answer = self._read(command.scontrol_job_text(self.tools, job_id), what, known=_NO_SUCH_JOB)
-            found = parse.jobs_from_scontrol_text(answer.out)
-        return _by_id(found, job_id)
+        return next(iter(self.jobs([job_id])), None)
 
     def recorded(self, job_id: int) -> Job | None:
-        """What accounting knows about a job; None when it knows no such job or there is no accounting."""
-        if not self.tools.sacct:
-            return None
-        found = self._accounting(lambda sacct, as_json: command.sacct_job(sacct, job_id, as_json=as_json))
-        return _by_id(found, job_id)
+        return next(iter(self.recorded_all([job_id])), None)
 
-    def recorded_named(self, name: str | None, user: str | None) -> list[Job]:
+    def jobs(self, job_ids: Sequence[int]) -> list[Job]:
+        """Everything that the controller knows about these jobs."""
+        what = f"Reading {_ids_in_words(job_ids)}"
+        found = self._read_json(command.squeue_jobs_json(self.tools, job_ids), what, known=_NO_SUCH_JOB)
+        if found is None:
+            found = []
+            for job_id in job_ids:
+                argv = command.scontrol_job_text(self.tools, job_id)
+                found += parse.jobs_from_scontrol_text(self._read(argv, what, known=_NO_SUCH_JOB).out)
+        return _of_ids(found, job_ids)
+
+    def recorded_all(self, job_ids: Sequence[int]) -> list[Job]:
+        """What accounting knows about these jobs; nothing when there is no accounting."""
+        if not self.tools.sacct:
+            return []
+        found = self._accounting(lambda sacct, as_json: command.sacct_jobs(sacct, job_ids, as_json=as_json))
+        return _of_ids(found, job_ids)
+
+    def recorded_named(self, names: Sequence[str], user: str | None) -> list[Job]:
         """The jobs that accounting knows, oldest first; none when there is no accounting."""
         if not self.tools.sacct:
             return []
-        return self._accounting(lambda sacct, as_json: command.sacct_named(sacct, name, user, as_json=as_json))
+        return self._accounting(lambda sacct, as_json: command.sacct_named(sacct, names, user, as_json=as_json))
 
     def batch_script(self, job_id: int) -> str | None:
         """The script the controller keeps of a job, when it shows it to this user."""
@@ -215,8 +248,19 @@ class SlurmClient:
             ) from timeout
 
 
-def _by_id(jobs: list[Job], job_id: int) -> Job | None:
-    return next((job for job in jobs if job_id in (job.job_id, job.group_id)), None)
+def _of_ids(jobs: list[Job], job_ids: Sequence[int]) -> list[Job]:
+    wanted = set(job_ids)
+    return [job for job in jobs if job.job_id in wanted or job.group_id in wanted]
+
+
+def _jobs_in_words(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"the jobs {names[0]}"
+    return f"the jobs of {len(names)} names" if names else "the jobs"
+
+
+def _ids_in_words(job_ids: Sequence[int]) -> str:
+    return f"job {job_ids[0]}" if len(job_ids) == 1 else f"{len(job_ids)} jobs"
 
 
 def _without_prefix(complaint: str) -> str:

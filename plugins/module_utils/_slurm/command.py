@@ -48,6 +48,7 @@ SACCT_FIELDS = {
 }
 # sacct looks no further back than midnight unless told.
 HISTORY_START = "2000-01-01"
+LONGEST_LIST = 65536
 
 
 @dataclass(frozen=True)
@@ -121,29 +122,41 @@ def sbatch(tools: Tools, spec: JobSpec, comment: str, script_path: str, *, test_
     ]
 
 
-def squeue_named_json(tools: Tools, name: str | None, user: str | None) -> list[str]:
-    return [tools.squeue, "--json", "--states=all", *_named(name, user)]
+def squeue_named_json(tools: Tools, names: Sequence[str], user: str | None) -> list[str]:
+    return [*_squeue_json(tools), *_named(names, user)]
 
 
-def squeue_named_text(tools: Tools, name: str | None, user: str | None) -> list[str]:
-    return [*_squeue_text(tools), *_named(name, user)]
+def squeue_named_text(tools: Tools, names: Sequence[str], user: str | None) -> list[str]:
+    return [*_squeue_text(tools), *_named(names, user)]
 
 
-def _named(name: str | None, user: str | None) -> list[str]:
-    return [*([f"--user={user}"] if user else []), *([f"--name={name}"] if name else [])]
+def _named(names: Sequence[str], user: str | None) -> list[str]:
+    """Names and user as filters. They only save work: whoever asks sorts the answer himself."""
+    listed = ",".join(names)
+    # One argument holds 128 KiB at most; thousands of names are asked for as all jobs of the user.
+    by_name = [f"--name={listed}"] if names and (len(listed) < LONGEST_LIST or not user) else []
+    return [*([f"--user={user}"] if user else []), *by_name]
 
 
-def squeue_job_text(tools: Tools, job_id: int) -> list[str]:
+def squeue_jobs_text(tools: Tools, job_ids: Sequence[int]) -> list[str]:
     """The cheap question, asked again and again while waiting."""
-    return [*_squeue_text(tools), f"--jobs={job_id}"]
+    return [*_squeue_text(tools), _ids(job_ids)]
+
+
+def squeue_jobs_json(tools: Tools, job_ids: Sequence[int]) -> list[str]:
+    return [*_squeue_json(tools), _ids(job_ids)]
+
+
+def _ids(job_ids: Sequence[int]) -> str:
+    return f"--jobs={','.join(str(job_id) for job_id in job_ids)}"
+
+
+def _squeue_json(tools: Tools) -> list[str]:
+    return [tools.squeue, "--json", "--states=all"]
 
 
 def _squeue_text(tools: Tools) -> list[str]:
     return [tools.squeue, "--noheader", "--states=all", f"--format={SEPARATOR.join(SQUEUE_FIELDS.values())}"]
-
-
-def scontrol_job_json(tools: Tools, job_id: int) -> list[str]:
-    return [tools.scontrol, "--json", "show", "job", str(job_id)]
 
 
 def scontrol_job_text(tools: Tools, job_id: int) -> list[str]:
@@ -158,13 +171,13 @@ def scontrol_script(tools: Tools, job_id: int) -> list[str]:
     return [tools.scontrol, "write", "batch_script", str(job_id), "-"]
 
 
-def sacct_job(sacct: str, job_id: int, *, as_json: bool) -> list[str]:
-    return [*_sacct(sacct, as_json=as_json), f"--jobs={job_id}"]
+def sacct_jobs(sacct: str, job_ids: Sequence[int], *, as_json: bool) -> list[str]:
+    return [*_sacct(sacct, as_json=as_json), _ids(job_ids)]
 
 
-def sacct_named(sacct: str, name: str | None, user: str | None, *, as_json: bool) -> list[str]:
+def sacct_named(sacct: str, names: Sequence[str], user: str | None, *, as_json: bool) -> list[str]:
     everybody = [] if user else ["--allusers"]
-    return [*_sacct(sacct, as_json=as_json), f"--starttime={HISTORY_START}", *everybody, *_named(name, user)]
+    return [*_sacct(sacct, as_json=as_json), f"--starttime={HISTORY_START}", *everybody, *_named(names, user)]
 
 
 def _sacct(sacct: str, *, as_json: bool) -> list[str]:

@@ -67,18 +67,22 @@ def open_client(module: AnsibleModule, account: Account) -> SlurmClient:
     return SlurmClient(find_tools(module, account), account, os.environ)
 
 
-def hide_environment(module: AnsibleModule) -> dict[str, t.Any]:
-    """Take the job's environment out of the parameters; what is left there may be shown.
+def hide_environment(module: AnsibleModule) -> list[dict[str, t.Any]]:
+    """Take the jobs' environments out of the parameters; what is left there may be shown.
 
-    The option is no_log, which keeps it out of the system's log. But no_log also blanks every value wherever it occurs
-    in the result, and a variable set to 1 would blank the job's id: so only values that are secrets stay on that list.
+    The first is that of the task, the others are those of its `jobs`. The option is no_log, which keeps it out of the
+    system's log. But no_log also blanks every value wherever it occurs in the result, and a variable set to 1 would
+    blank the job's id: so only values that are secrets stay on that list.
     """
-    environment: dict[str, t.Any] = module.params["environment"] or {}
-    texts = {str(name): str(value) for name, value in environment.items()}
-    module.no_log_values -= set(texts.values())
-    module.no_log_values |= set(secret_values(texts))
-    module.params["environment"] = dict.fromkeys(environment, HIDDEN)
-    return environment
+    places = [module.params, *(module.params["jobs"] or [])]
+    environments: list[dict[str, t.Any]] = [place["environment"] or {} for place in places]
+    for place, environment in zip(places, environments, strict=True):
+        texts = {str(name): str(value) for name, value in environment.items()}
+        module.no_log_values -= set(texts.values()) - set(secret_values(texts))
+        place["environment"] = dict.fromkeys(environment, HIDDEN)
+    for environment in environments:
+        module.no_log_values |= set(secret_values({str(name): str(value) for name, value in environment.items()}))
+    return environments
 
 
 @contextlib.contextmanager

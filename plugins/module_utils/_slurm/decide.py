@@ -9,11 +9,11 @@ import typing as t
 from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
-KEEP, SUBMIT, REPLACE, LEAVE, REFUSE = "keep", "submit", "replace", "leave", "refuse"
+KEEP, SUBMIT, REPLACE, LEAVE, REFUSE, DONE = "keep", "submit", "replace", "leave", "refuse", "done"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ def survey(jobs: Iterable[Job], *, name: str, user: str, key: str | None) -> Sur
         same=tuple(job for job in live if job.key == key),
         other=tuple(job for job in live if job.key != key),
         foreign=tuple(_groups(job for job in named if job.owner != name and job.live)),
-        succeeded=tuple(job for job in ours if job.key == key and job.succeeded),
+        succeeded=tuple(
+            stand_in(members)
+            for members in by_group(job for job in ours if job.key == key).values()
+            if all(job.succeeded for job in members)
+        ),
     )
 
 
@@ -77,9 +81,19 @@ def by_merit(jobs: Iterable[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.phase != "running", job.submit_time or 0, job.job_id))
 
 
+def by_group(jobs: Iterable[Job]) -> dict[int, list[Job]]:
+    """Jobs by the id that they share with the other tasks of their array; a job that is no array is alone."""
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.group, []).append(job)
+    return groups
+
+
+def stand_in(members: Sequence[Job]) -> Job:
+    """The one that stands for its group: of those that live the one furthest on; after them one that failed."""
+    live = by_merit(job for job in members if job.live)
+    return live[0] if live else next((job for job in members if not job.succeeded), members[-1])
+
+
 def _groups(jobs: Iterable[Job]) -> list[Job]:
-    """One job for each group; of an array's tasks the one furthest on."""
-    groups: dict[int, Job] = {}
-    for job in by_merit(jobs):
-        groups.setdefault(job.group, job)
-    return list(groups.values())
+    return by_merit(stand_in(members) for members in by_group(jobs).values())

@@ -53,3 +53,11 @@ class JobTimeoutError(SlurmError):
 
 class LockError(SlurmError):
     """Another run on this host keeps the job's lock."""
+
+
+def raise_together(errors: list[SlurmError]) -> None:
+    """Nothing for no error, a single one as it is, several in one message."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SlurmError("\n".join(error.message for error in errors))

@@ -14,6 +14,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm import state
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask_argv
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import parse_comment
 
+# What Slurm writes for %a in a job that is no array (NO_VAL, slurm/slurm.h).
+NO_TASK = 4294967294
 _PATTERN = re.compile(r"%(?P<width>[0-9]*)(?P<letter>[%AJjNnstuxa])")
 
 
@@ -40,6 +42,7 @@ class Job:
     chdir: str = ""
     submit_line: str = ""
     group_id: int = 0
+    array_task_id: int | None = None
 
     @property
     def phase(self) -> str:
@@ -84,7 +87,17 @@ class Job:
         return found
 
 
-def expand_path(path: str, *, job_id: int, name: str, user: str, chdir: str, batch_host: str) -> str:
+def expand_path(
+    path: str,
+    *,
+    job_id: int,
+    name: str,
+    user: str,
+    chdir: str,
+    batch_host: str,
+    array_job_id: int = 0,
+    array_task_id: int | None = None,
+) -> str:
     """A log file's path with Slurm's patterns filled in, absolute.
 
     squeue and scontrol of 24.11 still say `slurm-%j.out`. Patterns of single tasks (%t, %n, %s) stand for the batch
@@ -98,7 +111,7 @@ def expand_path(path: str, *, job_id: int, name: str, user: str, chdir: str, bat
     else:
         values = {
             "%": "%",
-            "A": str(job_id),
+            "A": str(array_job_id or job_id),
             "J": f"{job_id}.batch",
             "j": str(job_id),
             "N": batch_host.split(".")[0],
@@ -107,7 +120,7 @@ def expand_path(path: str, *, job_id: int, name: str, user: str, chdir: str, bat
             "t": "0",
             "u": user,
             "x": name,
-            "a": "4294967294",
+            "a": str(NO_TASK if array_task_id is None else array_task_id),
         }
 
         def fill(match: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lock per job, so that two runs on one host do not submit at the same moment.
+"""Locks for jobs, so that two runs on one host do not submit at the same moment.
 
 Only that: runs on two hosts are told apart by the key in the job's comment.
 """
@@ -20,19 +20,33 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors impor
 from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 LOCK_DIRECTORY = "/run/lock"
 # A replacement holds the lock until the old job is gone, KillWait and epilog included.
 LOCK_SECONDS = 300.0
+LOCKS = 64
 
 
-def lock_path(identity: str, directory: str | None = None) -> str:
-    """One file for each caller and job. The caller's uid is in the name because the directory is shared."""
+def lock_paths(identities: Iterable[str], directory: str | None = None) -> list[str]:
+    """The files to lock, in the order in which to lock them, so that two runs never wait for each other.
+
+    Jobs share a few files: a run of a thousand jobs has no thousand files open, and that two jobs now and then wait for
+    each other harms nobody. The caller's uid is in the name because the directory is shared.
+    """
     if directory is None:
         directory = LOCK_DIRECTORY if os.access(LOCK_DIRECTORY, os.W_OK) else tempfile.gettempdir()
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return os.path.join(directory, f"llmops-slurm-{os.geteuid()}-{digest}.lock")
+    numbers = {int(hashlib.sha256(identity.encode()).hexdigest(), 16) % LOCKS for identity in identities}
+    return [os.path.join(directory, f"llmops-slurm-{os.geteuid()}-{number}.lock") for number in sorted(numbers)]
+
+
+@contextlib.contextmanager
+def job_locks(paths: Iterable[str], *, what: str, **times: t.Any) -> Iterator[None]:
+    """Hold all of them."""
+    with contextlib.ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(job_lock(path, what=what, **times))
+        yield
 
 
 @contextlib.contextmanager

@@ -1,53 +1,35 @@
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The order of things: look, decide, act, wait. One run of the module slurm_job."""
+"""The order of things: look, decide, act, wait. One run of the module slurm_job, for one job or for many."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import decide, describe, report
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import (
-    ChangeRefusedError,
-    JobEndedError,
-    OutcomeUnknownError,
-    RefusedError,
-    SlurmError,
-)
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask, secret_values
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Submitter
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.change import Changes, Work
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError, SlurmError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import secret_values
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import ATTEMPTS, Submitter
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
-    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.decide import Plan, Survey
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.decide import Survey
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
-    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
-    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
-
-
-@dataclass
-class Outcome:
-    """What a run did, or in check mode would do."""
-
-    changed: bool = False
-    job: Job | None = None
-    replaced_job_id: int | None = None
-    cancelled: tuple[Job, ...] = ()
-    foreign: tuple[Job, ...] = ()
-    diff: dict[str, str] | None = None
-    message: str = ""
-    warnings: list[str] = field(default_factory=list)
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch, Watched
 
 
 @dataclass
 class JobManager:
-    """Brings the jobs of one name and user to what is wanted."""
+    """Brings the jobs of one user to what is wanted."""
 
     client: SlurmClient
     watch: JobWatch
@@ -55,171 +37,193 @@ class JobManager:
     lock: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
 
-    def absent(self, name: str, user: str) -> Outcome:
-        """No job of ours of this name, whatever its key."""
+    def absent(self, names: Sequence[str], user: str) -> list[Outcome]:
+        """No job of ours of these names, whatever its key."""
         with self.lock():
-            seen = decide.survey(self.client.jobs_named(name, user), name=name, user=user, key=None)
-            outcome = _outcome(seen)
-            ours = seen.ours
-            if not ours:
-                outcome.message = f"There is no job {name} of {user} to cancel."
-                return outcome
-            outcome.changed = True
-            outcome.job = decide.by_merit(ours)[0]
-            outcome.cancelled = ours
-            before = {"jobs": "\n".join(f"{report.title(job)}: {job.state}" for job in ours)}
-            outcome.diff = describe.as_diff(describe.compare(before, {}), f"jobs {name} of {user}", "absent")
-            outcome.message = f"{'Would cancel' if self.check_mode else 'Cancelled'} {_titles(ours)}."
+            jobs = self.client.jobs_named(names, user)
+            found = [(name, decide.survey(jobs, name=name, user=user, key=None)) for name in names]
+            outcomes = [self._without(name, user, seen) for name, seen in found]
             if not self.check_mode:
-                self.watch.until_cancelled(ours)
-                outcome.job = self.client.job(outcome.job.job_id) or outcome.job
-        return outcome
+                self.watch.until_cancelled([job for _name, seen in found for job in seen.ours])
+                self._read_again([outcome for outcome in outcomes if outcome.changed])
+        return outcomes
 
-    def present(self, spec: JobSpec, key: str, script_path: str, *, state: str, on_change: str) -> Outcome:
-        """The job as `spec` says, brought as far as `state` (submitted, running, completed)."""
-        secrets = secret_values(spec.environment)
-        with self.lock():
-            seen = self._look(spec, key)
-            plan = decide.decide(seen, on_change=on_change)
-            outcome = _outcome(seen)
-            done = (
-                self._completed_before(spec, key, seen) if state == "completed" and plan.action != decide.KEEP else None
-            )
-            if done is not None:
-                outcome.job = done
-                outcome.message = f"It has been completed before, by {report.title(done)}."
-                return outcome
-            self._apply(plan, outcome, spec, key, script_path)
-        if self.check_mode or outcome.job is None:
+    def _without(self, name: str, user: str, seen: Survey) -> Outcome:
+        outcome = Outcome.of(seen)
+        ours = seen.ours
+        if not ours:
+            outcome.message = f"There is no job {name} of {user} to cancel."
             return outcome
-        try:
-            self._bring_to(state, outcome, secrets)
-        except SlurmError as error:
-            error.facts["changed"] = outcome.changed
-            raise
+        outcome.changed = True
+        outcome.job = decide.by_merit(ours)[0]
+        outcome.cancelled = ours
+        before = {"jobs": "\n".join(f"{report.title(job)}: {job.state}" for job in ours)}
+        outcome.diff = describe.as_diff(describe.compare(before, {}), f"jobs {name} of {user}", "absent")
+        titles = ", ".join(report.title(job) for job in ours)
+        outcome.message = f"{'Would cancel' if self.check_mode else 'Cancelled'} {titles}."
         return outcome
 
-    def _look(self, spec: JobSpec, key: str) -> Survey:
-        return decide.survey(self.client.jobs_named(spec.name, spec.user), name=spec.name, user=spec.user, key=key)
+    def present(self, orders: Sequence[Order], *, state: str, on_change: str) -> list[Outcome]:
+        """The jobs as ordered, brought as far as `state` (submitted, running, completed).
 
-    def _completed_before(self, spec: JobSpec, key: str, seen: Survey) -> Job | None:
-        """A job of this key that has done its work: from the controller's memory, else from accounting."""
-        if seen.other:
-            return None
-        if seen.succeeded:
-            return seen.succeeded[-1]
-        recorded = self.client.recorded_named(spec.name, spec.user)
-        past = decide.survey(recorded, name=spec.name, user=spec.user, key=key).succeeded
-        return past[-1] if past else None
-
-    def _apply(self, plan: Plan, outcome: Outcome, spec: JobSpec, key: str, script_path: str) -> None:
-        if plan.action == decide.KEEP:
-            self._keep(t.cast("Job", plan.keep), plan.cancel, outcome)
-            return
-        secrets = secret_values(spec.environment)
-        verb = "would be" if self.check_mode else "was"
-        wanted = describe.wanted_parts(spec)
-        old = plan.keep
-        if old is None:
-            outcome.diff = describe.as_diff(describe.compare({}, wanted), "no job", f"job {spec.name}", secrets)
-            outcome.message = f"The job {spec.name} {verb} submitted."
-        else:
-            full = self.client.job(old.job_id) or old
-            tracker = describe.compare_live(self._live_parts(full), wanted)
-            diff = describe.as_diff(tracker, report.title(old), f"job {spec.name} as wanted", secrets)
-            differs = ", ".join(tracker.names)
-            if plan.action == decide.REFUSE:
-                raise ChangeRefusedError(report.change_refused(old), facts={**full.facts(), "diff": diff})
-            if plan.action == decide.LEAVE:
-                outcome.job = full
-                outcome.message = f"{report.subject(old)} differs in {differs} and is left as it is: on_change is keep."
-                return
-            outcome.diff = diff
-            outcome.message = f"{report.subject(old)} differs in {differs} and {verb} replaced."
-            outcome.replaced_job_id = old.job_id
-            outcome.cancelled = plan.cancel
-        outcome.changed = True
-        accepted = self._ask_whether_accepted(spec, key, script_path) if self.check_mode or old else ""
-        if self.check_mode:
-            outcome.message = f"{outcome.message} Slurm would accept it: {accepted}."
-            return
-        self.watch.until_cancelled(plan.cancel)
-        self._submit(outcome, spec, key, script_path)
-
-    def _live_parts(self, job: Job) -> dict[str, str]:
-        submit_line = job.submit_line
-        if not submit_line:
-            # The controller of 24.11 does not tell it, accounting does.
-            recorded = self.client.recorded(job.job_id)
-            submit_line = recorded.submit_line if recorded else ""
-        return describe.live_parts(job.chdir, submit_line, self.client.batch_script(job.job_id))
-
-    def _keep(self, keep: Job, surplus: tuple[Job, ...], outcome: Outcome) -> None:
-        outcome.job = keep
-        outcome.message = f"{report.subject(keep)} is as wanted."
-        if surplus:
-            outcome.changed = True
-            outcome.cancelled = surplus
-            outcome.warnings.append(report.doubles(surplus, keep))
+        What keeps any of them from being made is raised before the first is touched. After that each has its own fate.
+        """
+        booted = self.client.boot_time()
+        with self.lock():
+            works = self._plan(orders, state=state, on_change=on_change)
             if not self.check_mode:
-                self.watch.until_cancelled(surplus)
+                self._act([work for work in works if work.plan.action != decide.DONE])
+        waiting = [] if self.check_mode else [work for work in works if work.open and work.plan.action != decide.DONE]
+        for attempt in range(ATTEMPTS):
+            lost = self._bring_to(state, waiting, booted)
+            if not lost or attempt == ATTEMPTS - 1:
+                break
+            booted = self.client.boot_time()
+            with self.lock():
+                self._make(lost)
+            waiting = [work for work in lost if work.open]
+        return [work.outcome for work in works]
 
-    def _ask_whether_accepted(self, spec: JobSpec, key: str, script_path: str) -> str:
-        """Asked before a live job is cancelled too: a service is not taken down for a job that Slurm refuses."""
-        answer = self.client.submit(spec, spec.comment(key), script_path, test_only=True)
-        if answer.refused:
-            raise RefusedError(
-                f"Testing the submission of the job {spec.name} of {spec.user} failed: {answer.complaint}. "
-                "Nothing was changed. Correct its options or its script, then run this task again."
-            )
-        if not answer.accepted:
-            raise OutcomeUnknownError(
-                f"Testing the submission of the job {spec.name} of {spec.user} failed: {answer.complaint}. "
-                "Nothing was changed. Look at the controller with `scontrol ping`, then run this task again."
-            )
-        return report.readable_start(mask(answer.complaint))
+    def _plan(self, orders: Sequence[Order], *, state: str, on_change: str) -> list[Work]:
+        jobs = self._jobs_of(orders)
+        works = []
+        for order in orders:
+            seen = self._survey(order, jobs)
+            works.append(Work(order, decide.decide(seen, on_change=on_change), Outcome.of(seen)))
+        if state == "completed":
+            self._leave_completed(works, jobs)
+        Changes(self.client, check_mode=self.check_mode).foresee(works)
+        return works
 
-    def _submit(self, outcome: Outcome, spec: JobSpec, key: str, script_path: str) -> None:
-        known = frozenset(
-            job.job_id
-            for job in self.client.jobs_named(spec.name, spec.user)
-            if job.owner == spec.name and job.key == key
-        )
-        submitter = Submitter(self.client, spec, key, known, clock=self.clock, sleep=self.sleep)
-        outcome.job = submitter.submit(script_path)
-        # Somebody else may have submitted the same job in the same moment, from another host.
-        again = decide.decide(self._look(spec, key), on_change="fail")
-        if again.action == decide.KEEP and again.cancel:
-            self._keep(t.cast("Job", again.keep), again.cancel, outcome)
+    def _jobs_of(self, orders: Sequence[Order]) -> list[Job]:
+        return self.client.jobs_named([order.name for order in orders], orders[0].spec.user)
 
-    def _bring_to(self, state: str, outcome: Outcome, secrets: list[str]) -> None:
-        job = t.cast("Job", outcome.job)
-        if state == "submitted":
-            outcome.job = self.client.job(job.job_id) or job
+    @staticmethod
+    def _survey(order: Order, jobs: list[Job]) -> Survey:
+        return decide.survey(jobs, name=order.name, user=order.spec.user, key=order.key)
+
+    def _leave_completed(self, works: list[Work], jobs: list[Job]) -> None:
+        """Jobs of these keys that have done their work are done: by the controller's memory, else by accounting."""
+        unsure = [work for work in works if work.plan.action == decide.SUBMIT]
+        for work in unsure:
+            if not work.order.spec.is_array:
+                _mark_done(work, self._survey(work.order, jobs))
+        unsure = [work for work in unsure if work.plan.action == decide.SUBMIT]
+        if not unsure:
             return
-        if state == "running":
-            job = self.watch.until_running(job)
-            if not job.live:
-                raise self._ended(job, "Running", secrets)
-        else:
-            job = self.watch.until_ended(job)
-            if not job.succeeded:
-                raise self._ended(job, "Completing", secrets)
-        outcome.job = job
+        recorded = self.client.recorded_named([work.order.name for work in unsure], unsure[0].order.spec.user)
+        for work in unsure:
+            known = recorded
+            if work.order.spec.is_array:
+                # The controller forgets an array task by task; accounting's text does not say what belongs together.
+                known = [job for job in recorded if job.group_id] if recorded else jobs
+            _mark_done(work, self._survey(work.order, known))
 
-    def _ended(self, job: Job, tried: str, secrets: list[str]) -> JobEndedError:
+    def _act(self, works: list[Work]) -> None:
+        self.watch.until_cancelled([job for work in works if work.outcome.changed for job in work.plan.cancel])
+        self._make([work for work in works if work.plan.action in (decide.SUBMIT, decide.REPLACE)])
+
+    def _make(self, works: list[Work]) -> None:
+        """Submit what is not there yet, each once."""
+        if not works:
+            return
+        jobs = self._jobs_of([work.order for work in works])
+        for work in works:
+            work.outcome.error = None
+            same = self._survey(work.order, jobs).same
+            work.outcome.job = decide.by_merit(same)[0] if same else None
+            if same and work.plan.action == decide.SUBMIT and work.submitted_at is None:
+                # Another run was quicker, since the plan was made.
+                work.outcome.changed, work.outcome.diff = False, None
+                work.outcome.message = f"{report.subject(same[0])} is as wanted."
+        missing = [work for work in works if work.outcome.job is None]
+        known = frozenset(job.job_id for work in missing for job in jobs if work.order.made(job))
+        submitter = Submitter(self.client, known, clock=self.clock, sleep=self.sleep)
+        seen = submitter.submit([work.order for work in missing])
+        for work in missing:
+            work.submitted_at = self.now()
+            work.outcome.error = submitter.errors.get(work.order.name)
+            work.outcome.job = submitter.made.get(work.order.name)
+            work.outcome.changed = work.outcome.job is not None or bool(work.outcome.cancelled)
+            self._drop_doubles(work, seen)
+
+    def _drop_doubles(self, work: Work, jobs: list[Job]) -> None:
+        """Somebody else may have submitted the same job in the same moment, from another host."""
+        plan = decide.decide(self._survey(work.order, jobs), on_change="fail")
+        if plan.action == decide.KEEP and plan.cancel and plan.keep is not None:
+            work.outcome.job = plan.keep
+            work.outcome.cancelled += plan.cancel
+            work.outcome.warnings.append(report.doubles(plan.cancel, plan.keep))
+            self.watch.until_cancelled(plan.cancel)
+
+    def _bring_to(self, state: str, works: list[Work], booted: str) -> list[Work]:
+        """Wait for each; those that a controller forgot when it died are returned, to be made again."""
+        jobs = [work.outcome.job for work in works if work.outcome.job is not None]
+        wait = {"running": self.watch.until_running, "completed": self.watch.until_ended}.get(state)
+        vanished = self._take(works, wait(jobs)) if wait is not None else []
+        unsure = [work for work in works if work.open and (wait is None or work.submitted_at is not None)]
+        unsafe = self._confirm(unsure) if state != "completed" else []
+        restarted = bool(vanished or unsafe) and self.client.boot_time() != booted
+        # Without a restart a new job is not lost but over and forgotten in seconds (MinJobAge): it was made.
+        lost = [*vanished, *unsafe] if restarted else vanished
+        for work in lost:
+            job = t.cast("Job", work.outcome.job)
+            work.outcome.error = JobEndedError(report.forgotten(job), facts=job.facts())
+        for work in works:
+            if work.open and not _as_wanted(state, work.outcome):
+                work.outcome.error = self._ended(work, "Running" if state == "running" else "Completing")
+        return lost if restarted else []
+
+    @staticmethod
+    def _take(works: list[Work], watched: list[Watched]) -> list[Work]:
+        for work, one in zip(works, watched, strict=True):
+            work.outcome.job, work.outcome.tasks, work.outcome.error = one.job, one.tasks, one.error
+        return [work for work, one in zip(works, watched, strict=True) if one.gone]
+
+    def _confirm(self, works: list[Work]) -> list[Work]:
+        """See the jobs once more after the controller has saved its state, for only then can it not lose them.
+
+        The new ones that it does not know any more are returned.
+        """
+        new = [work.submitted_at for work in works if work.submitted_at is not None]
+        if new:
+            self.watch.until_saved(max(new))
+        gone = self._read_again([work.outcome for work in works])
+        return [work for work in works if work.submitted_at is not None and any(work.outcome is one for one in gone)]
+
+    def _read_again(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """The jobs with all their facts; those that the controller no longer knows are returned."""
+        if not outcomes:
+            return []
+        found = decide.by_group(self.client.jobs([outcome.job.group for outcome in outcomes if outcome.job]))
+        gone = []
+        for outcome in outcomes:
+            job = t.cast("Job", outcome.job)
+            ours = [one for one in found.get(job.group, []) if one.comment == job.comment]
+            if ours:
+                outcome.job = decide.stand_in(ours)
+                outcome.tasks = tuple(one for one in ours if one.array_task_id is not None)
+            else:
+                gone.append(outcome)
+        return gone
+
+    def _ended(self, work: Work, tried: str) -> SlurmError:
+        job = t.cast("Job", work.outcome.job)
+        secrets = secret_values(work.order.spec.environment)
         logs = {path: self.client.tail(path) for path in dict.fromkeys([job.stdout, job.stderr]) if path}
-        message = report.ended(job, tried=tried, log=report.log_tails(logs, secrets))
-        return JobEndedError(message, facts=job.facts())
+        log = report.log_tails(logs, secrets)
+        return JobEndedError(report.ended(job, tried=tried, tasks=work.outcome.tasks, log=log), facts=job.facts())
 
 
-def _outcome(seen: Survey) -> Outcome:
-    outcome = Outcome(foreign=seen.foreign)
-    if seen.foreign:
-        outcome.warnings.append(report.foreign(seen.foreign))
-    return outcome
+def _mark_done(work: Work, seen: Survey) -> None:
+    if seen.succeeded:
+        work.plan = decide.Plan(decide.DONE, keep=seen.succeeded[-1])
 
 
-def _titles(jobs: tuple[Job, ...]) -> str:
-    return ", ".join(report.title(job) for job in jobs)
+def _as_wanted(state: str, outcome: Outcome) -> bool:
+    job = t.cast("Job", outcome.job)
+    if state == "running":
+        return job.live
+    return state == "submitted" or all(one.succeeded for one in outcome.tasks or [job])

@@ -21,6 +21,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.states impor
 _EMPTY_WORDS = {"", "(null)", "None", "N/A", "n/a", "Unknown", "None assigned"}
 _BASE_STATES = ENDED | {"PENDING", "RUNNING", "SUSPENDED"}
 _SCONTROL_PAIR = re.compile(r"(?:^|\s)([A-Za-z][\w:/]*)=(.*?)(?=\s+[A-Za-z][\w:/]*=|\s*$)")
+_BOOT_TIME = re.compile(r"^BOOT_TIME\s*=\s*(\S+)", re.MULTILINE)
+_STATE_FOLDER = re.compile(r"^StateSaveLocation\s*=\s*(/\S+)", re.MULTILINE)
 _CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
 
 
@@ -78,6 +80,7 @@ def _job(raw: dict[str, t.Any]) -> Job:
         chdir=_text(_first(raw, "current_working_directory", "working_directory")),
         submit_line=submit_line,
         group_id=group or 0,
+        array_task_id=_number(_first(raw, "array_task_id") or _inside(raw.get("array"), "task_id")),
     )
 
 
@@ -161,6 +164,7 @@ def jobs_from_scontrol_text(text: str) -> list[Job]:
                 chdir=_text(pairs.get("WorkDir")),
                 submit_line=_text(pairs.get("SubmitLine")),
                 group_id=_number(pairs.get("ArrayJobId")) or _number(pairs.get("HetJobId")) or 0,
+                array_task_id=_number(pairs.get("ArrayTaskId")),
             )
         )
     return jobs
@@ -170,6 +174,18 @@ def cluster_name(text: str) -> str | None:
     """The cluster's name in the answer of `scontrol show config`."""
     match = _CLUSTER_NAME.search(text)
     return match.group(1) if match else None
+
+
+def boot_time(text: str) -> str:
+    """When the controller started, as it says in `scontrol show config`; only to be compared."""
+    match = _BOOT_TIME.search(text)
+    return match.group(1) if match else ""
+
+
+def state_file(text: str) -> str | None:
+    """The file in which the controller saves its jobs, from `scontrol show config`."""
+    match = _STATE_FOLDER.search(text)
+    return f"{match.group(1)}/job_state" if match else None
 
 
 def submitted_job_id(text: str) -> int | None:
@@ -204,6 +220,8 @@ def _finish(**fields: t.Any) -> Job:
             user=job.user,
             chdir=job.chdir,
             batch_host=job.batch_host or job.nodes,
+            array_job_id=job.group_id if job.array_task_id is not None else 0,
+            array_task_id=job.array_task_id,
         )
     return Job(**{**fields, **changes})
 

@@ -13,7 +13,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm import state
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
@@ -41,11 +41,15 @@ def subject(job: Job) -> str:
     return title(job).replace("job", "Job", 1)
 
 
-def ended(job: Job, *, tried: str, log: str = "") -> str:
-    """The message for a job that ended and should not have, or not like that."""
+def ended(job: Job, *, tried: str, tasks: Sequence[Job] = (), log: str = "") -> str:
+    """The message for a job that ended and should not have, or not like that; of an array, one task speaks for all."""
     reason = f", reason {job.reason}" if job.reason else ""
     how = states.ending_in_words(job.state, job.exit_code, job.signal)
-    return f"{tried} {title(job)} failed: it ended as {how}{reason}. {states.next_step(job.state)}{log}"
+    it = "it"
+    if tasks:
+        failed = [task for task in tasks if not task.succeeded]
+        it = f"{len(failed)} of its {len(tasks)} tasks did not succeed; task {job.array_task_id}"
+    return f"{tried} {title(job)} failed: {it} ended as {how}{reason}. {states.next_step(job.state)}{log}"
 
 
 def log_tails(logs: dict[str, str | None], secrets: Iterable[str] = ()) -> str:

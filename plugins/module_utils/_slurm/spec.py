@@ -27,7 +27,6 @@ _COMMENT = re.compile(rf"{COMMENT_PREFIX}:(?P<name>[^:\s]+):(?P<key>[0-9a-f]{{{K
 
 # Options that slurm_job itself gives, each with what to use instead.
 RESERVED_OPTIONS: dict[str, str] = {
-    "array": "job arrays are not supported",
     "chdir": "use the option chdir of the module",
     "clusters": "the job is looked for on this host's own cluster only",
     "comment": "it carries the job's key",
@@ -75,6 +74,10 @@ class JobSpec:
             "chdir": self.chdir,
         }
         return _sha256(json.dumps(canonical, sort_keys=True, ensure_ascii=True))[:KEY_LENGTH]
+
+    @property
+    def is_array(self) -> bool:
+        return any(option.startswith("--array=") for option in self.options)
 
     def comment(self, key: str) -> str:
         return f"{COMMENT_PREFIX}:{self.name}:{key}"

@@ -1,7 +1,7 @@
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes a job once, although sbatch is no transaction.
+"""Makes jobs once, although sbatch is no transaction.
 
 sbatch may time out and the controller may have the job all the same; the controller may acknowledge a job and forget it
 when it is killed in the next seconds. So no answer is taken as a no: the job is looked for by its key first.
@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass
+from collections import Counter, deque
+from dataclasses import dataclass, field
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import OutcomeUnknownError, RefusedError
 from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient, Submission
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
@@ -28,53 +30,102 @@ ATTEMPTS = 3
 SECONDS_TO_APPEAR = 6.0
 
 
-@dataclass
-class Submitter:
-    """Submits `spec` under `key`. `known` are the ids that carried this key before."""
+@dataclass(frozen=True)
+class Order:
+    """One job that shall be: what it is, the key that follows from that, and where its script lies."""
 
-    client: SlurmClient
     spec: JobSpec
     key: str
+    script_path: str
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def made(self, job: Job) -> bool:
+        return job.owner == self.name and job.key == self.key and job.user == self.spec.user
+
+
+@dataclass
+class Submitter:
+    """Submits orders of one user. `known` are the ids that carried their keys before."""
+
+    client: SlurmClient
     known: frozenset[int]
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    made: dict[str, Job] = field(default_factory=dict)
+    errors: dict[str, SlurmError] = field(default_factory=dict)
 
-    def submit(self, script_path: str) -> Job:
-        """The one new job, or RefusedError, or OutcomeUnknownError when nobody can say."""
-        complaint = ""
-        for _attempt in range(ATTEMPTS):
-            answer = self.client.submit(self.spec, self.spec.comment(self.key), script_path)
-            # A refusal gets a look too: sbatch reports some failures of its own as if the controller had spoken.
-            found = self._look(patience=0 if answer.refused else SECONDS_TO_APPEAR)
-            if found:
-                return found
-            if answer.refused:
-                raise RefusedError(
-                    f"Submitting the job {self.spec.name} of {self.spec.user} failed: {answer.complaint}. "
-                    "Correct its options or its script, then run this task again."
+    def submit(self, orders: Sequence[Order]) -> list[Job]:
+        """Fill `made` and `errors` by name; return the jobs seen in the last look.
+
+        Answers that are clear are looked after in one go. After an unclear one the rest waits for a look: with the
+        controller away, each further sbatch would only wait for its own time to run out.
+        """
+        seen: list[Job] = []
+        tries: Counter[str] = Counter()
+        queue = deque(orders)
+        while queue:
+            answers: list[tuple[Order, Submission]] = []
+            while queue:
+                order = queue.popleft()
+                tries[order.name] += 1
+                answers.append(
+                    (order, self.client.submit(order.spec, order.spec.comment(order.key), order.script_path))
                 )
-            complaint = answer.complaint if answer.job_id is None else f"job {answer.job_id} was taken and then lost"
-        raise OutcomeUnknownError(
-            f"Submitting the job {self.spec.name} of {self.spec.user} failed: {ATTEMPTS} times there was no clear "
-            f"answer (last: {complaint}), and no job with the key {self.key} is to be seen. "
-            "Look at the controller with `scontrol ping`, then run this task again: it looks for the job first."
-        )
+                if not answers[-1][1].clear:
+                    break
+            seen = self._look(answers)
+            for order, answer in answers:
+                if order.name in self.made:
+                    continue
+                if answer.refused:
+                    self.errors[order.name] = _refused(order, answer)
+                elif tries[order.name] >= ATTEMPTS:
+                    self.errors[order.name] = _unknown(order, answer)
+                else:
+                    queue.appendleft(order)
+        return seen
 
-    def _look(self, *, patience: float) -> Job | None:
-        """The new job with our key; a job that is over already counts, it was made."""
+    def _look(self, answers: Sequence[tuple[Order, Submission]]) -> list[Job]:
+        """Find the new jobs by their keys; a job that is over already counts, it was made.
 
-        def look() -> Seen[Job | None]:
-            jobs = self.client.jobs_named(self.spec.name, self.spec.user)
-            new = [
-                job
-                for job in jobs
-                if job.owner == self.spec.name and job.key == self.key and job.job_id not in self.known
-            ]
-            new.sort(key=lambda job: (job.submit_time or 0, job.job_id))
-            return Seen(done=bool(new), value=new[0] if new else None)
+        A refusal gets a look too: sbatch reports some failures of its own as if the controller had spoken.
+        """
+        orders = [order for order, _answer in answers]
+        hoped_for = {order.name for order, answer in answers if not answer.refused}
 
+        def look() -> Seen[list[Job]]:
+            jobs = self.client.jobs_named([order.name for order in orders], orders[0].spec.user)
+            new = sorted(
+                (job for job in jobs if job.job_id not in self.known),
+                key=lambda job: (job.submit_time or 0, job.job_id),
+            )
+            for order in orders:
+                job = next((job for job in new if order.made(job)), None)
+                if job is not None:
+                    self.made[order.name] = job
+            return Seen(done=hoped_for <= self.made.keys(), value=jobs)
+
+        waiter = Waiter(look, timeout=SECONDS_TO_APPEAR, interval=1.0, clock=self.clock, sleep=self.sleep)
         try:
-            waiter = Waiter(look, timeout=patience, interval=1.0, clock=self.clock, sleep=self.sleep)
             return waiter.wait().value
-        except WaitTimeoutError:
-            return None
+        except WaitTimeoutError as timeout:
+            return t.cast("list[Job]", timeout.last)
+
+
+def _refused(order: Order, answer: Submission) -> RefusedError:
+    return RefusedError(
+        f"Submitting the job {order.name} of {order.spec.user} failed: {answer.complaint}. "
+        "Correct its options or its script, then run this task again."
+    )
+
+
+def _unknown(order: Order, answer: Submission) -> OutcomeUnknownError:
+    complaint = answer.complaint if answer.job_id is None else f"job {answer.job_id} was taken and then lost"
+    return OutcomeUnknownError(
+        f"Submitting the job {order.name} of {order.spec.user} failed: {ATTEMPTS} times there was no clear "
+        f"answer (last: {complaint}), and no job with the key {order.key} is to be seen. "
+        "Look at the controller with `scontrol ping`, then run this task again: it looks for the job first."
+    )

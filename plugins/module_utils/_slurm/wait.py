@@ -1,22 +1,24 @@
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits for a job: to run, to end, to be gone. Time in the queue and time at work are counted apart."""
+"""Waits for jobs: to run, to end, to be gone, to be safe. Time in the queue and time at work are counted apart."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import report, states
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError, JobTimeoutError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import decide, report, states
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobTimeoutError
 from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
 # KillWait (30 s by default), an epilog, and a node that is slow to answer.
@@ -24,6 +26,8 @@ CANCEL_SECONDS = 180.0
 # slurmdbd writes a job down some seconds after it ended.
 RECORD_SECONDS = 10.0
 ASK_AGAIN_SECONDS = 15.0
+# slurmctld writes its jobs down at most 5 s after a change (SAVE_MAX_WAIT in its state_save.c).
+SAVE_SECONDS = 6.0
 
 _CLOCK_OF_PHASE = {
     states.QUEUED: "queue_timeout",
@@ -53,79 +57,136 @@ class PhaseClocks:
 
 
 @dataclass
+class Watched:
+    """One job that is waited for, and what came of it: `error`, or the job as it is now.
+
+    `gone` when neither the controller nor accounting has it any more. `tasks` are those of an array.
+    """
+
+    job: Job
+    clocks: PhaseClocks
+    settled: bool = False
+    gone: bool = False
+    tasks: tuple[Job, ...] = ()
+    error: SlurmError | None = None
+
+
+@dataclass
 class JobWatch:
-    """Waits for one job of ours through one client."""
+    """Waits for jobs of one user through one client; any number of jobs costs one question a look."""
 
     client: SlurmClient
     limits: dict[str, float | None]
     interval: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
 
-    def until_running(self, job: Job) -> Job:
-        return self._until(job, goal=states.RUNNING)
+    def until_running(self, jobs: Sequence[Job]) -> list[Watched]:
+        """Each runs (of an array: one of its tasks), or has ended, or has its error."""
+        return self._until(jobs, goal=states.RUNNING)
 
-    def until_ended(self, job: Job) -> Job:
-        return self._until(job, goal=states.GONE)
+    def until_ended(self, jobs: Sequence[Job]) -> list[Watched]:
+        """Each has ended (an array: all of its tasks), or has its error."""
+        return self._until(jobs, goal=states.GONE)
 
-    def _until(self, job: Job, *, goal: str) -> Job:
-        """The job with all its facts once it runs, or once it is over; or the reason why that will not come."""
-        clocks = PhaseClocks(self.limits)
+    def _until(self, jobs: Sequence[Job], *, goal: str) -> list[Watched]:
+        watched = [Watched(job, PhaseClocks(self.limits)) for job in jobs]
 
-        def look() -> Seen[Job]:
-            now = self.client.poll(job.job_id)
-            if now is None or now.comment != job.comment:
-                return Seen(done=True, value=self.last_facts(job))
-            if now.phase in (goal, states.GONE):
-                return Seen(done=True, value=self.last_facts(now))
-            if states.hopeless(now.state, now.reason):
-                raise JobTimeoutError(report.hopeless(now), facts=now.facts())
-            left = clocks.charge(now.phase, self.clock())
-            if left is not None and left <= 0:
-                option = _CLOCK_OF_PHASE[now.phase]
-                raise JobTimeoutError(report.too_long(now, clocks.spent[option], option), facts=now.facts())
-            return Seen(done=False, value=now, look_within=left)
+        def look() -> Seen[None]:
+            waiting = [one for one in watched if not one.settled]
+            seen = decide.by_group(self.client.poll_all([one.job.group for one in waiting]))
+            left = [self._judge(one, seen.get(one.job.group, []), goal) for one in waiting]
+            limits = [seconds for seconds in left if seconds is not None]
+            return Seen(
+                done=all(one.settled for one in watched), value=None, look_within=min(limits) if limits else None
+            )
 
-        return Waiter(look, timeout=None, interval=self.interval, clock=self.clock, sleep=self.sleep).wait().value
+        if watched:
+            Waiter(look, timeout=None, interval=self.interval, clock=self.clock, sleep=self.sleep).wait()
+        self.read_facts([one for one in watched if one.error is None])
+        return watched
 
-    def last_facts(self, job: Job) -> Job:
-        """Everything known about the job: from the controller, else from accounting.
+    def _judge(self, one: Watched, members: list[Job], goal: str) -> float | None:
+        """Settle the job if this look decides it; else the seconds that its clock has left (None: no limit)."""
+        members = [job for job in members if job.comment == one.job.comment]
+        if not members:
+            one.settled = True
+            return None
+        job = one.job = decide.stand_in(members)
+        if job.phase in (goal, states.GONE):
+            one.settled = True
+            return None
+        left = one.clocks.charge(job.phase, self.clock())
+        if states.hopeless(job.state, job.reason):
+            one.error = JobTimeoutError(report.hopeless(job), facts=job.facts())
+        elif left is not None and left <= 0:
+            option = _CLOCK_OF_PHASE[job.phase]
+            one.error = JobTimeoutError(report.too_long(job, one.clocks.spent[option], option), facts=job.facts())
+        one.settled = one.error is not None
+        return left
+
+    def read_facts(self, watched: Sequence[Watched]) -> None:
+        """Everything known about the jobs: from the controller, else from accounting.
 
         One empty answer is no proof that a job is gone, and accounting is late: both are asked again for some seconds.
         """
+        lacking = {one.job.group: one for one in watched}
 
-        def look() -> Seen[Job | None]:
-            found = self.client.job(job.job_id)
-            if found is None or found.comment != job.comment:
-                found = self.client.recorded(job.job_id)
-                if found is not None and (found.name != job.name or found.user != job.user or found.live):
-                    found = None
-            return Seen(done=found is not None, value=found)
+        def take(found: list[Job], fits: Callable[[Job, Job], bool]) -> None:
+            for group, members in decide.by_group(found).items():
+                one = lacking.get(group)
+                ours = [job for job in members if one is not None and fits(job, one.job)]
+                if one is not None and ours:
+                    one.job = decide.stand_in(ours)
+                    one.tasks = tuple(job for job in ours if job.array_task_id is not None)
+                    del lacking[group]
+
+        def look() -> Seen[None]:
+            if lacking:
+                take(self.client.jobs(list(lacking)), _is_the_same)
+            if lacking:
+                take(self.client.recorded_all(list(lacking)), _is_its_record)
+            return Seen(done=not lacking, value=None)
 
         try:
-            found = Waiter(look, timeout=RECORD_SECONDS, interval=2.0, clock=self.clock, sleep=self.sleep).wait().value
-        except WaitTimeoutError as timeout:
-            raise JobEndedError(report.forgotten(job), facts=job.facts()) from timeout
-        return t.cast("Job", found)
+            Waiter(look, timeout=RECORD_SECONDS, interval=2.0, clock=self.clock, sleep=self.sleep).wait()
+        except WaitTimeoutError:
+            for one in lacking.values():
+                one.gone = True
 
-    def until_cancelled(self, jobs: tuple[Job, ...]) -> None:
+    def until_saved(self, since: float) -> None:
+        """Until the controller has written down what it acknowledged at `since`, or had the time for it."""
+
+        def look() -> Seen[None]:
+            saved = self.client.state_saved_at()
+            return Seen(done=saved is not None and saved > since, value=None)
+
+        timeout = max(0.0, since + SAVE_SECONDS - self.now())
+        with contextlib.suppress(WaitTimeoutError):
+            Waiter(look, timeout=timeout, interval=0.2, clock=self.clock, sleep=self.sleep).wait()
+
+    def until_cancelled(self, jobs: Sequence[Job]) -> None:
         """Cancel and see them gone. A cancel that the controller forgot is given again."""
         if not jobs:
             return
-        groups = {job.group for job in jobs}
-        first = jobs[0]
+        groups = {job.group: job for job in jobs}
+        names, user = sorted({job.name for job in jobs}), jobs[0].user
         asked_at: float | None = None
 
         def look() -> Seen[list[Job]]:
             nonlocal asked_at
             left = [
                 job
-                for job in self.client.jobs_named(first.name, first.user)
+                for job in self.client.jobs_named(names, user)
                 # A job that still completes holds its GPUs and ports.
-                if job.group in groups and job.owner == first.owner and (job.live or "COMPLETING" in job.flags)
+                if job.group in groups
+                and job.owner == groups[job.group].owner
+                and (job.live or "COMPLETING" in job.flags)
             ]
             if left and (asked_at is None or self.clock() - asked_at >= ASK_AGAIN_SECONDS):
-                self.client.cancel(sorted({job.group for job in left}), first.name, first.user)
+                for name in sorted({job.name for job in left}):
+                    self.client.cancel(sorted({job.group for job in left if job.name == name}), name, user)
                 asked_at = self.clock()
                 # Most jobs are gone at once, so the first pause is short.
                 return Seen(done=False, value=left, look_within=0.5)
@@ -136,3 +197,12 @@ class JobWatch:
             waiter.wait()
         except WaitTimeoutError as timeout:
             raise JobTimeoutError(report.not_cancelled(timeout.last, timeout.seconds)) from timeout
+
+
+def _is_the_same(found: Job, job: Job) -> bool:
+    return found.comment == job.comment
+
+
+def _is_its_record(found: Job, job: Job) -> bool:
+    """Accounting may not keep comments. A record that says "running" of a job that is gone is only late."""
+    return found.name == job.name and found.user == job.user and not found.live

@@ -28,9 +28,10 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setattr(connect, "slurm_is_here", lambda module: True)
     monkeypatch.setattr(connect, "script_file", lambda name, content, account: nullcontext("/tmp/generated.sh"))
     times: dict[str, t.Any] = {"clock": lambda: fake.clock, "sleep": fake.sleep}
+    times["now"] = lambda: fake.clock
     monkeypatch.setattr(slurm_job, "JobWatch", partial(slurm_job.JobWatch, **times))
     monkeypatch.setattr(slurm_job, "JobManager", partial(slurm_job.JobManager, **times))
-    monkeypatch.setattr(slurm_job, "job_lock", lambda path, what: nullcontext())
+    monkeypatch.setattr(slurm_job, "job_locks", lambda paths, what: nullcontext())
     return fake
 
 

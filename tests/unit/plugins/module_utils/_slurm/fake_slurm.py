@@ -38,6 +38,7 @@ class FakeJob:
     environment: Mapping[str, str] = field(default_factory=dict)
     cancelled: bool = False
     array_job_id: int = 0
+    array_task_id: int | None = None
 
     def now(self, clock: float) -> dict[str, t.Any]:
         seen: dict[str, t.Any] = {
@@ -67,6 +68,7 @@ class FakeSlurm:
     has_json: bool = True
     has_accounting: bool = True
     forgets_ended: bool = False
+    boots: int = 1
     logs: dict[str, str] = field(default_factory=dict)
     jobs: list[FakeJob] = field(default_factory=list)
     calls: list[list[str]] = field(default_factory=list)
@@ -83,7 +85,10 @@ class FakeSlurm:
         return [argv for argv in self.calls if argv[0] == tool and all(word in argv for word in words)]
 
     def live(self) -> list[FakeJob]:
-        return [job for job in self.jobs if job.now(self.clock)["state"][0] in ("PENDING", "RUNNING")]
+        return [job for job in self.jobs if self._lives(job)]
+
+    def _lives(self, job: FakeJob) -> bool:
+        return job.now(self.clock)["state"][0] in ("PENDING", "RUNNING")
 
     def add(self, name: str, comment: str, **more: t.Any) -> FakeJob:
         """A job that is there before the module comes."""
@@ -161,13 +166,15 @@ class FakeSlurm:
 
     def _known(self, argv: list[str]) -> list[FakeJob]:
         given = dict(word[2:].split("=", 1) for word in argv if word.startswith("--") and "=" in word)
+        ids = set(given["jobs"].split(",")) if "jobs" in given else None
+        names = set(given["name"].split(",")) if "name" in given else None
         return [
             job
             for job in self.jobs
             if given.get("user", job.user) == job.user
-            and given.get("name", job.name) == job.name
-            and given.get("jobs", str(job.job_id)) == str(job.job_id)
-            and (job in self.live() or not self.forgets_ended)
+            and (names is None or job.name in names)
+            and (ids is None or str(job.array_job_id or job.job_id) in ids)
+            and (not self.forgets_ended or self._lives(job))
         ]
 
     def _squeue(self, argv: list[str], env: Mapping[str, str]) -> Completed:
@@ -196,7 +203,9 @@ class FakeSlurm:
 
     def _scontrol(self, argv: list[str], env: Mapping[str, str]) -> Completed:
         if argv[1:] == ["show", "config"]:
-            return self._answer(argv, "Configuration data as of now\nClusterName             = lab\n")
+            return self._answer(
+                argv, f"Configuration data as of now\nBOOT_TIME = {self.boots}\nClusterName             = lab\n"
+            )
         if argv[1] == "write":
             return self._answer(argv, next(job.script for job in self.jobs if str(job.job_id) == argv[3]))
         jobs = [job for job in self._known([]) if str(job.job_id) == argv[-1]]
@@ -223,6 +232,11 @@ class FakeSlurm:
         return {
             "job_id": job.job_id,
             "array_job_id": {"set": True, "infinite": False, "number": job.array_job_id},
+            "array_task_id": {
+                "set": job.array_task_id is not None,
+                "infinite": False,
+                "number": job.array_task_id or 0,
+            },
             "name": job.name,
             "user_name": job.user,
             "comment": job.comment,
@@ -247,7 +261,8 @@ class FakeSlurm:
         given = dict(word[2:].split("=", 1) for word in argv if word.startswith("--") and "=" in word)
         jobs = []
         for job in self.jobs:
-            if given.get("jobs", str(job.job_id)) == str(job.job_id) and given.get("name", job.name) == job.name:
+            ids = given.get("jobs", str(job.job_id)).split(",")
+            if str(job.job_id) in ids and job.name in given.get("name", job.name).split(","):
                 record = self._record(job)
                 record["state"] = {"current": record.pop("job_state"), "reason": record.pop("state_reason")}
                 record["comment"] = {"administrator": "", "job": "", "system": ""}

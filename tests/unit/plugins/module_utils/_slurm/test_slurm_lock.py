@@ -10,16 +10,40 @@ import typing as t
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import LockError
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import job_lock, lock_path
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import (
+    LOCKS,
+    job_lock,
+    job_locks,
+    lock_paths,
+)
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_one_file_for_each_job(tmp_path: Path) -> None:
-    paths = {lock_path(who, str(tmp_path)) for who in ("vllm:phi3", "vllm:mistral", "root:phi3")}
+def lock_path(who: str, directory: str) -> str:
+    (path,) = lock_paths([who], directory)
+    return path
+
+
+def test_jobs_have_files_of_their_own_and_a_thousand_share_some(tmp_path: Path) -> None:
+    paths = lock_paths(["vllm:phi3", "vllm:mistral", "root:phi3"], str(tmp_path))
     assert len(paths) == 3
+    assert paths == sorted(paths, key=lambda path: int(path.rsplit("-", 1)[1].removesuffix(".lock")))
     assert all(path.startswith(str(tmp_path)) for path in paths)
+    assert len(lock_paths((f"vllm:job{number}" for number in range(1000)), str(tmp_path))) == LOCKS
+
+
+def test_all_locks_are_held_and_let_go(tmp_path: Path) -> None:
+    paths = lock_paths(["vllm:phi3", "vllm:mistral"], str(tmp_path))
+    with (
+        job_locks(paths, what="two jobs"),
+        pytest.raises(LockError, match="Locking one of them failed"),
+        job_lock(paths[1], what="one of them", timeout=0),
+    ):
+        pytest.fail("got a lock that is held")
+    with job_locks(paths, what="two jobs", timeout=0):
+        pass
 
 
 def test_a_held_lock_is_waited_for_and_then_named(tmp_path: Path) -> None:

@@ -15,11 +15,17 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors impor
     OutcomeUnknownError,
     RefusedError,
 )
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager, Outcome
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.report import readable_start
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec, build_spec
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
-from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import FakeSlurm, Life
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import (
+    RUNS_AT_ONCE,
+    FakeSlurm,
+    Life,
+)
 
 NAME = "vllm-serve-phi3"
 PATH = "/home/vllm/vllm-jobs/serve_phi3.sh"
@@ -55,8 +61,8 @@ def comment(**changes: t.Any) -> str:
 def manager(slurm: FakeSlurm, *, check_mode: bool = False, **limits: float) -> JobManager:
     client = slurm.client()
     times: dict[str, float | None] = {"queue_timeout": 60, "start_timeout": 60, "run_timeout": None, **limits}
-    watch = JobWatch(client, times, 2.0, clock=lambda: slurm.clock, sleep=slurm.sleep)
-    return JobManager(client, watch, check_mode, clock=lambda: slurm.clock, sleep=slurm.sleep)
+    watch = JobWatch(client, times, 2.0, clock=lambda: slurm.clock, sleep=slurm.sleep, now=lambda: slurm.clock)
+    return JobManager(client, watch, check_mode, clock=lambda: slurm.clock, sleep=slurm.sleep, now=lambda: slurm.clock)
 
 
 def present(
@@ -70,7 +76,15 @@ def present(
 ) -> Outcome:
     wanted = spec(**changes)
     run = manager(slurm, check_mode=check_mode, **(limits or {}))
-    return run.present(wanted, wanted.key("lab"), PATH, state=state, on_change=on_change)
+    (outcome,) = run.present([Order(wanted, wanted.key("lab"), PATH)], state=state, on_change=on_change)
+    if outcome.error:
+        raise outcome.error
+    return outcome
+
+
+def absent(slurm: FakeSlurm, *, check_mode: bool = False) -> Outcome:
+    (outcome,) = manager(slurm, check_mode=check_mode).absent([NAME], "vllm")
+    return outcome
 
 
 def test_a_second_run_changes_nothing() -> None:
@@ -154,7 +168,7 @@ def test_a_controller_that_stays_down_is_an_error() -> None:
     with pytest.raises(CommandError) as caught:
         present(slurm)
     assert caught.value.message == (
-        "Listing the jobs vllm-serve-phi3 of vllm failed: squeue gave no answer for 120 seconds (last: "
+        "Reading the cluster's configuration failed: scontrol gave no answer for 120 seconds (last: "
         "slurm_load_jobs error: Socket timed out on send/recv operation). Look at the controller with "
         "`scontrol ping` and at munge on this host, then run this task again."
     )
@@ -226,7 +240,7 @@ def test_a_job_we_did_not_make_is_reported_and_left_alone() -> None:
     assert outcome.warnings == [
         "There are jobs of the same name and user that this module did not make; they are left alone: 1."
     ]
-    assert manager(slurm).absent(NAME, "vllm").cancelled[0].job_id == 2
+    assert absent(slurm).cancelled[0].job_id == 2
     assert [job.job_id for job in slurm.live()] == [1]
 
 
@@ -384,17 +398,17 @@ def test_absent_cancels_every_key_of_the_name() -> None:
     slurm.add(NAME, comment())
     slurm.add(NAME, comment(args=["x"]))
     slurm.add("vllm-serve-mistral", "llmops:vllm-serve-mistral:0123456789abcdef")
-    outcome = manager(slurm).absent(NAME, "vllm")
+    outcome = absent(slurm)
     assert outcome.changed
     assert [job.name for job in slurm.live()] == ["vllm-serve-mistral"]
-    again = manager(slurm).absent(NAME, "vllm")
+    again = absent(slurm)
     assert (again.changed, again.message) == (False, "There is no job vllm-serve-phi3 of vllm to cancel.")
 
 
 def test_absent_cancels_again_when_the_controller_forgot() -> None:
     slurm = FakeSlurm(forgotten_cancels=2)
     slurm.add(NAME, comment())
-    assert manager(slurm).absent(NAME, "vllm").changed
+    assert absent(slurm).changed
     assert slurm.live() == []
     assert len(slurm.called("scancel")) == 3
 
@@ -403,7 +417,7 @@ def test_absent_says_what_does_not_go_away() -> None:
     slurm = FakeSlurm(forgotten_cancels=99)
     slurm.add(NAME, comment())
     with pytest.raises(JobTimeoutError) as caught:
-        manager(slurm).absent(NAME, "vllm")
+        absent(slurm)
     assert caught.value.message == (
         "Cancelling failed: after 180 seconds there is still job 1 (vllm-serve-phi3) on gpu1 as RUNNING. Look at the "
         "node with `scontrol show node`; a node that does not answer keeps its jobs until it is set down."
@@ -425,10 +439,7 @@ def test_check_mode_tells_and_does_nothing(state: str, before: str | None, chang
     slurm = FakeSlurm()
     if before:
         slurm.add(NAME, comment() if before == "same" else comment(args=["x"]))
-    if state == "absent":
-        outcome = manager(slurm, check_mode=True).absent(NAME, "vllm")
-    else:
-        outcome = present(slurm, state, check_mode=True)
+    outcome = absent(slurm, check_mode=True) if state == "absent" else present(slurm, state, check_mode=True)
     assert outcome.changed is changed
     assert len(slurm.live()) == (1 if before else 0)
     assert slurm.called("scancel") == []
@@ -456,3 +467,115 @@ def test_check_mode_fails_where_the_run_would() -> None:
         RefusedError, match="Testing the submission of the job vllm-serve-phi3 of vllm failed: bad gres"
     ):
         present(FakeSlurm(refusal="bad gres"), check_mode=True)
+
+
+def present_all(slurm: FakeSlurm, names: list[str], state: str = "submitted", **limits: float) -> list[Outcome]:
+    specs = [spec(name=name) for name in names]
+    orders = [Order(one, one.key("lab"), PATH) for one in specs]
+    return manager(slurm, **limits).present(orders, state=state, on_change="replace")
+
+
+@pytest.mark.parametrize("state", ["submitted", "running", "completed"])
+def test_a_thousand_jobs_cost_as_many_questions_as_one(state: str) -> None:
+    asked = []
+    for count in (1, 1000):
+        slurm = FakeSlurm(life=COMPLETES if state == "completed" else STARTS_AFTER_9)
+        outcomes = present_all(slurm, [f"job{number}" for number in range(count)], state)
+        assert all(outcome.changed and not outcome.error for outcome in outcomes)
+        assert len(slurm.jobs) == len(slurm.called("sbatch")) == count
+        asked.append(len(slurm.called("squeue")) + len(slurm.called("scontrol")))
+    assert asked[0] == asked[1]
+
+
+def test_each_job_of_a_list_has_its_own_fate() -> None:
+    slurm = FakeSlurm(life=FAILS)
+    slurm.add("good", spec(name="good").comment(spec(name="good").key("lab")), life=COMPLETES)
+    good, bad = present_all(slurm, ["good", "bad"], "completed")
+    assert (good.changed, good.error) == (False, None)
+    assert isinstance(bad.error, JobEndedError)
+    assert bad.changed
+
+
+def test_of_a_list_nothing_is_touched_when_slurm_refuses_one_change() -> None:
+    slurm = FakeSlurm()
+    slurm.add("a", "llmops:a:0123456789abcdef")
+    slurm.refusal = "bad gres"
+    with pytest.raises(RefusedError, match="Testing the submission of the job a of vllm failed: bad gres"):
+        present_all(slurm, ["b", "a"])
+    assert len(slurm.live()) == 1
+    assert [argv for argv in slurm.called("sbatch") if "--test-only" not in argv] == []
+
+
+def test_an_unclear_answer_holds_up_the_rest_of_a_list_until_a_look() -> None:
+    slurm = FakeSlurm(submit_faults=["", "taken but timed out", "", "timed out"])
+    outcomes = present_all(slurm, ["a", "b", "c", "d", "e"])
+    assert [outcome.error for outcome in outcomes] == [None] * 5
+    assert sorted(job.name for job in slurm.live()) == ["a", "b", "c", "d", "e"]
+    assert len(slurm.called("sbatch")) == 6
+
+
+@pytest.mark.parametrize("state", ["submitted", "running"])
+def test_a_job_that_dies_with_its_controller_is_made_again(state: str) -> None:
+    """Acknowledged, seen, and lost: the controller was killed before it wrote the job down."""
+    slurm = FakeSlurm()
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slurm.clock += seconds
+        naps.append(seconds)
+        if len(naps) == 1:
+            slurm.jobs.clear()
+            slurm.boots += 1
+
+    run = manager(slurm)
+    run.watch.sleep = sleep
+    wanted = spec()
+    (outcome,) = run.present([Order(wanted, wanted.key("lab"), PATH)], state=state, on_change="replace")
+    assert outcome.error is None
+    assert outcome.job
+    assert [job.job_id for job in slurm.live()] == [outcome.job.job_id] == [2]
+    assert len(slurm.called("sbatch")) == 2
+
+
+def test_a_job_that_is_over_and_forgotten_at_once_is_not_made_again() -> None:
+    slurm = FakeSlurm(life=[*RUNS_AT_ONCE, (3, {"state": ["COMPLETED"]})], forgets_ended=True, has_accounting=False)
+    assert present(slurm).changed
+    assert len(slurm.jobs) == 1
+
+
+def array(slurm: FakeSlurm, *lives: Life) -> None:
+    key = comment(options={"array": "0-2"})
+    for task, life in enumerate(lives):
+        slurm.add(NAME, key, array_job_id=1, array_task_id=task, life=life, submit_line=f"sbatch --comment={key}")
+
+
+def test_an_array_runs_when_one_of_its_tasks_does() -> None:
+    slurm = FakeSlurm()
+    array(slurm, [], RUNS_AT_ONCE, [])
+    outcome = present(slurm, "running", options={"array": "0-2"})
+    assert (outcome.changed, outcome.error) == (False, None)
+    assert [(task.array_task_id, task.state) for task in outcome.tasks] == [
+        (0, "PENDING"),
+        (1, "RUNNING"),
+        (2, "PENDING"),
+    ]
+
+
+def test_an_array_is_completed_when_all_of_its_tasks_are() -> None:
+    slurm = FakeSlurm()
+    array(slurm, COMPLETES, COMPLETES, [*COMPLETES[:1], (30, COMPLETES[1][1])])
+    outcome = present(slurm, "completed", options={"array": "0-2"})
+    assert [task.state for task in outcome.tasks] == ["COMPLETED"] * 3
+    assert slurm.clock >= 1030
+    assert present(slurm, "completed", options={"array": "0-2"}).message.startswith("It has been completed before")
+
+
+def test_an_array_fails_with_the_task_that_failed() -> None:
+    slurm = FakeSlurm()
+    array(slurm, COMPLETES, FAILS, COMPLETES)
+    with pytest.raises(JobEndedError) as caught:
+        present(slurm, "completed", options={"array": "0-2"})
+    assert caught.value.message.startswith(
+        "Completing job 2 (vllm-serve-phi3) on gpu1 failed: 1 of its 3 tasks did not succeed; task 1 ended as FAILED "
+        "(exit code 1)"
+    )
