@@ -84,7 +84,7 @@ FAULTS = [
         Call("submitted", options={"hold": True}),
     ),
     Fault("killed-twice", KILLED, unsaved(after_real("sbatch", f"{ACT} kill-controller", times=2)), ONE),
-    Fault("killed-before-sbatch", KILLED, fake("sbatch", f"{ACT} kill-controller"), ONE_WORKER),
+    Fault("killed-before-sbatch", KILLED, fake("sbatch", f"{ACT} kill-controller"), ONE),
     Fault(
         "killed-while-work-is-waited-for",
         KILLED,

@@ -17,6 +17,8 @@ ACT = f"sudo -n {FOLDER}/act.sh"
 # Message types of Slurm's protocol (src/common/slurm_protocol_defs.h).
 SUBMIT, CANCEL, ANY = 4003, 5032, 0
 PROXY_PORT = 16817
+# There while a fake has something to do that its caller does not wait for.
+PENDING = f"{FOLDER}/state/pending"
 
 _FAKE = """#!/bin/bash
 # A fake in front of the real {tool}.
@@ -66,6 +68,7 @@ def fake(tool: str, body: str, *, times: int = 1, passes: int = 0, host: str = "
         try:
             yield
         finally:
+            stage.run(f"while [ -e {PENDING} ]; do sleep 0.1; done", host)
             stage.run(f"[ ! -e {SLURM}/real/{tool} ] || mv -f {SLURM}/real/{tool} {SLURM}/bin/{tool}", host)
 
     return inject
@@ -78,7 +81,7 @@ def after_real(tool: str, then: str, *, times: int = 1, tell: str = 'echo "$answ
 
 def detached(seconds: float, action: str) -> str:
     """Shell words of a fake: do it in so many seconds, when the caller has gone on."""
-    return f"(sleep {seconds}; {ACT} {action}) >/dev/null 2>&1 </dev/null &"
+    return f"touch {PENDING}; (sleep {seconds}; {ACT} {action}; rm -f {PENDING}) >/dev/null 2>&1 </dev/null &"
 
 
 def unsaved(then: Injection) -> Injection:

@@ -55,6 +55,7 @@ class Expect:
     """The right end. `says` is searched in the last answer; None means that it does not matter."""
 
     live: int = 1
+    # The script of the live jobs; empty: any.
     script: str = "serve-v1"
     failed: bool = False
     changed: int | None = None
@@ -85,7 +86,7 @@ class Expect:
         wrong = []
         if len(found.live) != self.live:
             wrong.append(f"{len(found.live)} live jobs, not {self.live}: {list(found.live)}")
-        other = [job for job in found.live if job[1] != self.script]
+        other = [job for job in found.live if self.script and job[1] != self.script]
         if other:
             wrong.append(f"live jobs of another script than {self.script}: {other}")
         if found.foreign != self.foreign:

@@ -131,7 +131,8 @@ class Stage:
         """Return right after slurmctld saved its jobs: what comes in the next seconds is not saved at once."""
         self.run(
             "cd /var/spool/slurmctld; before=$(stat -c %Y.%i job_state 2>/dev/null); "
-            f"runuser -u {STRANGER} -- {SLURM}/bin/sbatch --parsable --hold --job-name=decoy --chdir=/ "
+            f"sbatch=$(ls {SLURM}/real/sbatch {SLURM}/bin/sbatch 2>/dev/null | head -n 1); "
+            f"runuser -u {STRANGER} -- $sbatch --parsable --hold --job-name=decoy --chdir=/ "
             f"--output=/dev/null {FOLDER}/scripts/ends.sh >/dev/null; "
             'for i in $(seq 200); do [ "$(stat -c %Y.%i job_state)" != "$before" ] && exit 0; sleep 0.05; done; exit 1'
         )

@@ -24,6 +24,8 @@ if t.TYPE_CHECKING:
 # A restart of slurmctld takes seconds, one with a large state save a minute.
 PATIENCE = 120.0
 TAIL_BYTES = 32768
+# Records of jobs that never ended stay in accounting when a controller forgot the job.
+MOST_OPINIONS = 10
 
 _NO_JSON = re.compile(r"serializer|data_parser|unrecognized option|invalid option|unknown option|json", re.IGNORECASE)
 _NO_SUCH_JOB = re.compile(r"invalid job id", re.IGNORECASE)
@@ -73,6 +75,7 @@ class SlurmClient:
         self._clock = clock
         self._sleep = sleep
         self._json_works = True
+        self._accounting_answers = True
 
     def cluster_name(self) -> str:
         argv = command.scontrol_config(self.tools)
@@ -88,6 +91,12 @@ class SlurmClient:
             )
         return name
 
+    def boot_time(self) -> int | None:
+        """When the controller that answers was started: another one may have lost what its predecessor acknowledged."""
+        return parse.boot_time(
+            self._read(command.scontrol_config(self.tools), "Reading the cluster's configuration").out
+        )
+
     def jobs_named(self, name: str | None, user: str | None) -> list[Job]:
         """All jobs of this name and user (None: any) that the controller remembers, ended ones too."""
         what = f"Listing the jobs {name or ''} of {user or 'all users'}".replace("  ", " ")
@@ -95,7 +104,18 @@ class SlurmClient:
         if found is None:
             answer = self._read(command.squeue_named_text(self.tools, name, user), what)
             found = parse.jobs_from_squeue_text(answer.out)
-        return found
+        return found or (self._second_opinion(name, user) if name and user else [])
+
+    def _second_opinion(self, name: str, user: str) -> list[Job]:
+        """An empty answer is no proof that there is no job: those that accounting holds for live are asked for by id.
+
+        The controller has the last word, for accounting lags behind it.
+        """
+        if not self._accounting_answers:
+            return []
+        live = [job for job in self.recorded_named(name, user) if job.live]
+        asked = [self.job(job_id) for job_id in sorted({job.job_id for job in live})[-MOST_OPINIONS:]]
+        return [job for job in asked if job is not None and (job.name, job.user) == (name, user)]
 
     def poll(self, job_id: int) -> Job | None:
         """State, reason, nodes and expected start, as cheaply as can be; None when the controller knows no such job."""
@@ -139,7 +159,7 @@ class SlurmClient:
             return Submission(accepted=True, complaint=complaint)
         if answer.rc == 0:
             return Submission(job_id=parse.submitted_job_id(answer.out), complaint=complaint)
-        return Submission(refused=answer.rc is not None and not _NOT_HEARD.search(answer.err), complaint=complaint)
+        return Submission(refused=_is_refusal(answer), complaint=complaint)
 
     def cancel(self, job_ids: Sequence[int], name: str, user: str) -> None:
         """Ask for it. Whether it happened is for the caller to see: scancel's answer is no proof either way."""
@@ -164,8 +184,10 @@ class SlurmClient:
                 except parse.ParseError:
                     pass
             elif _NO_ACCOUNTING.search(answer.err):
+                self._accounting_answers = False
                 return []
         answer = self._run(argv(sacct, False), self._read_environment)
+        self._accounting_answers = answer.rc == 0
         return parse.jobs_from_sacct_text(answer.out) if answer.rc == 0 else []
 
     def _read_json(self, argv: list[str], what: str, known: re.Pattern[str] | None = None) -> list[Job] | None:
@@ -217,6 +239,12 @@ class SlurmClient:
 
 def _by_id(jobs: list[Job], job_id: int) -> Job | None:
     return next((job for job in jobs if job_id in (job.job_id, job.group_id)), None)
+
+
+def _is_refusal(answer: Completed) -> bool:
+    """Whether sbatch said no itself. One that was killed (by runuser's account: 128 + the signal) says nothing."""
+    said_no = answer.rc is not None and 0 < answer.rc < 128 and bool(answer.err.strip())
+    return said_no and not _NOT_HEARD.search(answer.err)
 
 
 def _without_prefix(complaint: str) -> str:

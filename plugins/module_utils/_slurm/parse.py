@@ -22,6 +22,7 @@ _EMPTY_WORDS = {"", "(null)", "None", "N/A", "n/a", "Unknown", "None assigned"}
 _BASE_STATES = ENDED | {"PENDING", "RUNNING", "SUSPENDED"}
 _SCONTROL_PAIR = re.compile(r"(?:^|\s)([A-Za-z][\w:/]*)=(.*?)(?=\s+[A-Za-z][\w:/]*=|\s*$)")
 _CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
+_BOOT_TIME = re.compile(r"^BOOT_TIME\s*=\s*([0-9]+)\s*$", re.MULTILINE)
 
 
 class ParseError(ValueError):
@@ -170,6 +171,12 @@ def cluster_name(text: str) -> str | None:
     """The cluster's name in the answer of `scontrol show config`."""
     match = _CLUSTER_NAME.search(text)
     return match.group(1) if match else None
+
+
+def boot_time(text: str) -> int | None:
+    """When the controller was started, in the answer of `scontrol show config`."""
+    match = _BOOT_TIME.search(text)
+    return int(match.group(1)) if match else None
 
 
 def submitted_job_id(text: str) -> int | None:

@@ -24,6 +24,8 @@ CANCEL_SECONDS = 180.0
 # slurmdbd writes a job down some seconds after it ended.
 RECORD_SECONDS = 10.0
 ASK_AGAIN_SECONDS = 15.0
+# slurmctld writes its jobs down at most every 6 seconds. One that is killed before that knows nothing of a cancel.
+SECONDS_TO_SAVE = 7.0
 
 _CLOCK_OF_PHASE = {
     states.QUEUED: "queue_timeout",
@@ -74,10 +76,11 @@ class JobWatch:
 
         def look() -> Seen[Job]:
             now = self.client.poll(job.job_id)
-            if now is None or now.comment != job.comment:
-                return Seen(done=True, value=self.last_facts(job))
-            if now.phase in (goal, states.GONE):
-                return Seen(done=True, value=self.last_facts(now))
+            if now is None or now.comment != job.comment or now.phase in (goal, states.GONE):
+                # An empty answer of squeue is no end: a job that the controller still shows is waited for.
+                now = self.last_facts(job)
+                if now.phase in (goal, states.GONE):
+                    return Seen(done=True, value=now)
             if states.hopeless(now.state, now.reason):
                 raise JobTimeoutError(report.hopeless(now), facts=now.facts())
             left = clocks.charge(now.phase, self.clock())
@@ -108,31 +111,40 @@ class JobWatch:
             raise JobEndedError(report.forgotten(job), facts=job.facts()) from timeout
         return t.cast("Job", found)
 
-    def until_cancelled(self, jobs: tuple[Job, ...]) -> None:
-        """Cancel and see them gone. A cancel that the controller forgot is given again."""
+    def until_cancelled(self, jobs: tuple[Job, ...], *, settle: float = SECONDS_TO_SAVE) -> None:
+        """Cancel, see them gone, and still gone after `settle` seconds. A cancel that was forgotten is given again."""
         if not jobs:
             return
         groups = {job.group for job in jobs}
         first = jobs[0]
         asked_at: float | None = None
+        gone_at: float | None = None
 
         def look() -> Seen[list[Job]]:
-            nonlocal asked_at
+            nonlocal asked_at, gone_at
             left = [
                 job
                 for job in self.client.jobs_named(first.name, first.user)
                 # A job that still completes holds its GPUs and ports.
                 if job.group in groups and job.owner == first.owner and (job.live or "COMPLETING" in job.flags)
             ]
-            if left and (asked_at is None or self.clock() - asked_at >= ASK_AGAIN_SECONDS):
+            now = self.clock()
+            if not left:
+                gone_at = now if gone_at is None else gone_at
+                settled = now - gone_at >= settle
+                return Seen(done=settled, value=left, look_within=max(0.1, gone_at + settle - now))
+            came_back = gone_at is not None
+            gone_at = None
+            if asked_at is None or came_back or now - asked_at >= ASK_AGAIN_SECONDS:
                 self.client.cancel(sorted({job.group for job in left}), first.name, first.user)
                 asked_at = self.clock()
                 # Most jobs are gone at once, so the first pause is short.
                 return Seen(done=False, value=left, look_within=0.5)
-            return Seen(done=not left, value=left)
+            return Seen(done=False, value=left)
 
         waiter = Waiter(look, timeout=CANCEL_SECONDS, interval=self.interval, clock=self.clock, sleep=self.sleep)
         try:
             waiter.wait()
         except WaitTimeoutError as timeout:
-            raise JobTimeoutError(report.not_cancelled(timeout.last, timeout.seconds)) from timeout
+            if timeout.last:
+                raise JobTimeoutError(report.not_cancelled(timeout.last, timeout.seconds)) from timeout
