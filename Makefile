@@ -14,10 +14,10 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LLMOPS_CACHE,LLMOPS
 BIN := $(CURDIR)/.venv/bin
 LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
 
-.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-molecule test-lab bench clean-cache
+.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-molecule test-lab test-faults test-faults-quick bench clean-cache
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 demo: venv ## A cluster and a served model on this machine, no GPU needed; again: changes nothing
 	@$(LAB) demo
@@ -34,7 +34,7 @@ demo-status: ## The containers of the demo
 venv: ## Install the packages and Python tools that the other commands need
 	@lab/bootstrap.sh
 
-test: test-lint test-sanity test-unit test-molecule test-lab ## All tests
+test: test-lint test-sanity test-unit test-molecule test-lab test-faults-quick ## All tests (of the faults the quick ones)
 
 test-lint: venv ## ruff, mypy, yamllint, ansible-lint, changelog and documentation
 	@tests/run lint
@@ -50,6 +50,12 @@ test-molecule: venv ## Roles munge and slurm on hosts of their own
 
 test-lab: venv ## Everything, end to end, on a lab of its own
 	@$(ROOT) tests/run lab
+
+test-faults: venv ## Every injected fault, beside a plain sbatch-and-retry script; writes build/faults.json
+	@$(ROOT) tests/run faults
+
+test-faults-quick: venv ## Some injected faults of every class, in minutes
+	@$(ROOT) tests/run faults-quick
 
 bench: venv ## Measure the figures of docs/figures.md; writes build/bench.json
 	@$(ROOT) tests/run bench

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: slurm_job
-short_description: Keep a Slurm batch job as it shall be
+short_description: Keep Slurm batch jobs as they shall be
 version_added: 0.1.0
 author:
   - llmops.cluster maintainers (@llmops)
@@ -21,6 +21,10 @@ description:
     RV(foreign_jobs).
   - An unclear answer of C(sbatch) is never taken as a no. The job is looked for by its key before it is submitted
     again, and if more than one live job has the key, the oldest running one is kept and the others are cancelled.
+  - A new job is looked at once more after the controller has saved its state, which takes up to seven seconds. A
+    controller that is killed before that forgets the job, and the job is submitted again. The same goes for a cancel.
+  - With O(jobs) one task has many jobs. They are submitted one after the other and waited for together, with one
+    question to the controller a look, whatever their number.
 notes:
   - Runs on a host where Slurm's commands work, as the job's user or as root.
   - The job gets the variables of O(environment) and C(PATH), C(HOME), C(USER), C(LOGNAME), C(SHELL) and C(LANG),
@@ -51,8 +55,48 @@ options:
     description:
       - The job's name, and together with O(user) its identity.
       - 1 to 128 letters, digits and C(. _ + -), not beginning with C(.), C(+) or C(-).
+      - Either this or O(jobs) is needed.
     type: str
-    required: true
+  jobs:
+    description:
+      - Many jobs of O(user) in one task, in the place of O(name).
+      - O(script), O(script_content), O(args), O(chdir), O(options) and O(environment) beside it are for every job that
+        has none of its own; O(options) and O(environment) are merged, and a job's own go before them.
+      - If Slurm or O(on_change) refuses to change one of them, none is touched. After that each has its own fate, and
+        the task fails with the reasons of all that failed.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - As O(name). Each name once.
+        type: str
+        required: true
+      script:
+        description:
+          - As O(script).
+        type: path
+      script_content:
+        description:
+          - As O(script_content).
+        type: str
+      args:
+        description:
+          - As O(args).
+        type: list
+        elements: str
+      options:
+        description:
+          - As O(options).
+        type: dict
+      environment:
+        description:
+          - As O(environment).
+        type: dict
+      chdir:
+        description:
+          - As O(chdir).
+        type: str
   state:
     description:
       - V(submitted) has the job in the queue or running.
@@ -77,21 +121,20 @@ options:
       - Arguments for the script.
     type: list
     elements: str
-    default: []
   options:
     description:
       - Options of C(sbatch) by their long names without the dashes.
+      - V(array) makes a job array. It counts as running when one of its tasks runs, and as completed when all have
+        completed. V(dependency) makes it wait for other jobs.
       - V(true) gives an option without a value, V(false) leaves it out, a list repeats it.
       - Put quotes around times. YAML reads an unquoted C(1:00:00) as the number 3600, which Slurm takes as minutes.
       - Options this module gives itself are refused, among them C(job-name), C(comment), C(chdir), C(export) and
         C(wrap).
     type: dict
-    default: {}
   environment:
     description:
       - Variables for the job. Values must be text or numbers.
     type: dict
-    default: {}
   chdir:
     description:
       - Working directory of the job, an absolute path.
@@ -176,6 +219,32 @@ EXAMPLES = r"""
     state: completed
   register: gpu_check
 
+- name: Answer two files of prompts, side by side where there are GPUs
+  llmops.cluster.slurm_job:
+    jobs:
+      - name: answers-monday
+        args: [/home/vllm/monday.jsonl, /home/vllm/monday-answers.jsonl]
+      - name: answers-tuesday
+        args: [/home/vllm/tuesday.jsonl, /home/vllm/tuesday-answers.jsonl]
+    user: vllm
+    script: /home/vllm/vllm-jobs/batch_mistral.sh
+    options: {partition: gpu, gres: "gpu:1", time: "2:00:00"}
+    state: completed
+    queue_timeout: 86400
+  become: true
+
+- name: The same as a job array, four tasks at a time
+  llmops.cluster.slurm_job:
+    name: answers
+    script_content: |
+      #!/bin/bash
+      number=$SLURM_ARRAY_TASK_ID
+      exec /home/vllm/vllm-jobs/batch_mistral.sh "prompts-$number.jsonl" "answers-$number.jsonl"
+    user: vllm
+    options: {partition: gpu, gres: "gpu:1", array: "0-99%4"}
+    state: completed
+  become: true
+
 - name: Stop serving
   llmops.cluster.slurm_job:
     name: vllm-serve-mistral
@@ -254,8 +323,19 @@ reason:
   returned: always
   type: str
   sample: Resources
+tasks:
+  description:
+    - The tasks of a job array, each with its C(array_task_id) and the values above from RV(job_id) to RV(reason).
+  returned: for a job array
+  type: list
+  elements: dict
+jobs:
+  description: The values above for each job, with its C(name), C(changed), C(msg), and C(failed) if it failed.
+  returned: with O(jobs), in the place of the values above
+  type: list
+  elements: dict
 msg:
-  description: What was done, in a sentence.
+  description: What was done, in a sentence. With O(jobs) and failures, a line for each of them.
   returned: always
   type: str
 """

@@ -137,6 +137,9 @@ jobs:
     chdir:
       description: The job's working directory.
       type: str
+    array_task_id:
+      description: The number of a job array's task, else none.
+      type: int
     submit_line:
       description: The submission, parted at spaces, without secrets; empty when Slurm does not tell it.
       type: list

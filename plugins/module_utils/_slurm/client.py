@@ -25,6 +25,8 @@ if t.TYPE_CHECKING:
 # A restart of slurmctld takes seconds, one with a large state save a minute.
 PATIENCE = 120.0
 TAIL_BYTES = 32768
+# Records of jobs that never ended stay in accounting when a controller forgot the job.
+MOST_OPINIONS = 10
 
 _NO_JSON = re.compile(r"serializer|data_parser|unrecognized option|invalid option|unknown option|json", re.IGNORECASE)
 _NO_SUCH_JOB = re.compile(r"invalid job id", re.IGNORECASE)
@@ -78,6 +80,7 @@ class SlurmClient:
         self._clock = clock
         self._sleep = sleep
         self._json_works = True
+        self._accounting_answers = True
         self._state_file: str | None = None
 
     def cluster_name(self) -> str:
@@ -116,7 +119,18 @@ class SlurmClient:
         if found is None:
             answer = self._read(command.squeue_named_text(self.tools, names, user), what)
             found = parse.jobs_from_squeue_text(answer.out)
-        return found
+        unseen = set(names) - {job.name for job in found}
+        return found + (self._second_opinion(sorted(unseen), user) if unseen and user else [])
+
+    def _second_opinion(self, names: Sequence[str], user: str) -> list[Job]:
+        """An empty answer is no proof that there is no job: those that accounting holds for live are asked for by id.
+
+        The controller has the last word, for accounting lags behind it.
+        """
+        if not self._accounting_answers:
+            return []
+        live = sorted({job.job_id for job in self.recorded_named(names, user) if job.live})[-MOST_OPINIONS:]
+        return [job for job in self.shown(live) if job.name in names and job.user == user]
 
     def poll_all(self, job_ids: Sequence[int]) -> list[Job]:
         """State, reason, nodes and expected start, as cheaply as can be; of those that the controller knows."""
@@ -134,15 +148,23 @@ class SlurmClient:
         return next(iter(self.recorded_all([job_id])), None)
 
     def jobs(self, job_ids: Sequence[int]) -> list[Job]:
-        """Everything that the controller knows about these jobs."""
-        what = f"Reading {_ids_in_words(job_ids)}"
-        found = self._read_json(command.squeue_jobs_json(self.tools, job_ids), what, known=_NO_SUCH_JOB)
-        if found is None:
-            found = []
-            for job_id in job_ids:
-                argv = command.scontrol_job_text(self.tools, job_id)
-                found += parse.jobs_from_scontrol_text(self._read(argv, what, known=_NO_SUCH_JOB).out)
-        return _of_ids(found, job_ids)
+        """Everything that the controller knows about these jobs, as squeue lists them."""
+        found = self._read_json(
+            command.squeue_jobs_json(self.tools, job_ids), f"Reading {_ids_in_words(job_ids)}", known=_NO_SUCH_JOB
+        )
+        return self.shown(job_ids) if found is None else _of_ids(found, job_ids)
+
+    def shown(self, job_ids: Sequence[int]) -> list[Job]:
+        """The same, asked for one by one with scontrol: dear, and a second source where squeue shows nothing."""
+        found: list[Job] = []
+        for job_id in job_ids:
+            what = f"Reading job {job_id}"
+            jobs = self._read_json(command.scontrol_job_json(self.tools, job_id), what, known=_NO_SUCH_JOB)
+            if jobs is None:
+                answer = self._read(command.scontrol_job_text(self.tools, job_id), what, known=_NO_SUCH_JOB)
+                jobs = parse.jobs_from_scontrol_text(answer.out)
+            found += _of_ids(jobs, [job_id])
+        return found
 
     def recorded_all(self, job_ids: Sequence[int]) -> list[Job]:
         """What accounting knows about these jobs; nothing when there is no accounting."""
@@ -172,7 +194,7 @@ class SlurmClient:
             return Submission(accepted=True, complaint=complaint)
         if answer.rc == 0:
             return Submission(job_id=parse.submitted_job_id(answer.out), complaint=complaint)
-        return Submission(refused=answer.rc is not None and not _NOT_HEARD.search(answer.err), complaint=complaint)
+        return Submission(refused=_is_refusal(answer), complaint=complaint)
 
     def cancel(self, job_ids: Sequence[int], name: str, user: str) -> None:
         """Ask for it. Whether it happened is for the caller to see: scancel's answer is no proof either way."""
@@ -197,8 +219,10 @@ class SlurmClient:
                 except parse.ParseError:
                     pass
             elif _NO_ACCOUNTING.search(answer.err):
+                self._accounting_answers = False
                 return []
         answer = self._run(argv(sacct, False), self._read_environment)
+        self._accounting_answers = answer.rc == 0
         return parse.jobs_from_sacct_text(answer.out) if answer.rc == 0 else []
 
     def _read_json(self, argv: list[str], what: str, known: re.Pattern[str] | None = None) -> list[Job] | None:
@@ -261,6 +285,12 @@ def _jobs_in_words(names: Sequence[str]) -> str:
 
 def _ids_in_words(job_ids: Sequence[int]) -> str:
     return f"job {job_ids[0]}" if len(job_ids) == 1 else f"{len(job_ids)} jobs"
+
+
+def _is_refusal(answer: Completed) -> bool:
+    """Whether sbatch said no itself. One that was killed (by runuser's account: 128 + the signal) says nothing."""
+    said_no = answer.rc is not None and 0 < answer.rc < 128 and bool(answer.err.strip())
+    return said_no and not _NOT_HEARD.search(answer.err)
 
 
 def _without_prefix(complaint: str) -> str:

@@ -159,6 +159,10 @@ def _squeue_text(tools: Tools) -> list[str]:
     return [tools.squeue, "--noheader", "--states=all", f"--format={SEPARATOR.join(SQUEUE_FIELDS.values())}"]
 
 
+def scontrol_job_json(tools: Tools, job_id: int) -> list[str]:
+    return [tools.scontrol, "--json", "show", "job", str(job_id)]
+
+
 def scontrol_job_text(tools: Tools, job_id: int) -> list[str]:
     return [tools.scontrol, "--oneliner", "show", "job", str(job_id)]
 

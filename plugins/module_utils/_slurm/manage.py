@@ -130,6 +130,10 @@ class JobManager:
         if not works:
             return
         jobs = self._jobs_of([work.order for work in works])
+        # A controller that died may have forgotten not only the new job but also that the old one was cancelled.
+        self.watch.until_cancelled(
+            [job for work in works if work.submitted_at for job in self._survey(work.order, jobs).other]
+        )
         for work in works:
             work.outcome.error = None
             same = self._survey(work.order, jobs).same

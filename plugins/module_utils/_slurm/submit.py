@@ -4,7 +4,8 @@
 """Makes jobs once, although sbatch is no transaction.
 
 sbatch may time out and the controller may have the job all the same; the controller may acknowledge a job and forget it
-when it is killed in the next seconds. So no answer is taken as a no: the job is looked for by its key first.
+when it is killed in the next seconds. So no answer is taken as a no: the job is looked for by its key first. And an id
+alone is no job yet: whoever waits for it sees whether the controller kept it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import OutcomeUnknownError, RefusedError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
 
 if t.TYPE_CHECKING:
@@ -22,7 +24,6 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient, Submission
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
-    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
 ATTEMPTS = 3
@@ -44,6 +45,10 @@ class Order:
 
     def made(self, job: Job) -> bool:
         return job.owner == self.name and job.key == self.key and job.user == self.spec.user
+
+    def unseen(self, job_id: int) -> Job:
+        """A job that sbatch gave the id of and that no list shows yet."""
+        return Job(job_id, self.name, self.spec.user, state="PENDING", comment=self.spec.comment(self.key))
 
 
 @dataclass
@@ -91,7 +96,9 @@ class Submitter:
     def _look(self, answers: Sequence[tuple[Order, Submission]]) -> list[Job]:
         """Find the new jobs by their keys; a job that is over already counts, it was made.
 
-        A refusal gets a look too: sbatch reports some failures of its own as if the controller had spoken.
+        A refusal gets a look too: sbatch reports some failures of its own as if the controller had spoken. There was no
+        live job of these keys before, so a live one is new even if its id is not: a controller that was killed gives
+        the ids of the jobs that it forgot again.
         """
         orders = [order for order, _answer in answers]
         hoped_for = {order.name for order, answer in answers if not answer.refused}
@@ -99,8 +106,8 @@ class Submitter:
         def look() -> Seen[list[Job]]:
             jobs = self.client.jobs_named([order.name for order in orders], orders[0].spec.user)
             new = sorted(
-                (job for job in jobs if job.job_id not in self.known),
-                key=lambda job: (job.submit_time or 0, job.job_id),
+                (job for job in jobs if job.live or job.job_id not in self.known),
+                key=lambda job: (not job.live, job.submit_time or 0, job.job_id),
             )
             for order in orders:
                 job = next((job for job in new if order.made(job)), None)
@@ -112,6 +119,9 @@ class Submitter:
         try:
             return waiter.wait().value
         except WaitTimeoutError as timeout:
+            for order, answer in answers:
+                if answer.job_id is not None and order.name not in self.made:
+                    self.made[order.name] = order.unseen(answer.job_id)
             return t.cast("list[Job]", timeout.last)
 
 
@@ -123,9 +133,8 @@ def _refused(order: Order, answer: Submission) -> RefusedError:
 
 
 def _unknown(order: Order, answer: Submission) -> OutcomeUnknownError:
-    complaint = answer.complaint if answer.job_id is None else f"job {answer.job_id} was taken and then lost"
     return OutcomeUnknownError(
         f"Submitting the job {order.name} of {order.spec.user} failed: {ATTEMPTS} times there was no clear "
-        f"answer (last: {complaint}), and no job with the key {order.key} is to be seen. "
+        f"answer (last: {answer.complaint}), and no job with the key {order.key} is to be seen. "
         "Look at the controller with `scontrol ping`, then run this task again: it looks for the job first."
     )

@@ -26,8 +26,8 @@ CANCEL_SECONDS = 180.0
 # slurmdbd writes a job down some seconds after it ended.
 RECORD_SECONDS = 10.0
 ASK_AGAIN_SECONDS = 15.0
-# slurmctld writes its jobs down at most 5 s after a change (SAVE_MAX_WAIT in its state_save.c).
-SAVE_SECONDS = 6.0
+# slurmctld writes its jobs down within some 6 seconds. One that is killed before that forgets a job, or a cancel.
+SECONDS_TO_SAVE = 7.0
 
 _CLOCK_OF_PHASE = {
     states.QUEUED: "queue_timeout",
@@ -70,6 +70,13 @@ class Watched:
     tasks: tuple[Job, ...] = ()
     error: SlurmError | None = None
 
+    def sees(self, jobs: list[Job]) -> bool:
+        """Take what a look found of this job, if anything: an id may have been given to another job."""
+        members = [job for job in jobs if job.comment == self.job.comment]
+        if members:
+            self.job = decide.stand_in(members)
+        return bool(members)
+
 
 @dataclass
 class JobWatch:
@@ -96,7 +103,10 @@ class JobWatch:
         def look() -> Seen[None]:
             waiting = [one for one in watched if not one.settled]
             seen = decide.by_group(self.client.poll_all([one.job.group for one in waiting]))
-            left = [self._judge(one, seen.get(one.job.group, []), goal) for one in waiting]
+            unseen = [one for one in waiting if not one.sees(seen.get(one.job.group, []))]
+            # An empty answer is no end: a job that is shown elsewhere is waited for.
+            self.read_facts(unseen)
+            left = [self._judge(one, goal) for one in waiting]
             limits = [seconds for seconds in left if seconds is not None]
             return Seen(
                 done=all(one.settled for one in watched), value=None, look_within=min(limits) if limits else None
@@ -104,17 +114,13 @@ class JobWatch:
 
         if watched:
             Waiter(look, timeout=None, interval=self.interval, clock=self.clock, sleep=self.sleep).wait()
-        self.read_facts([one for one in watched if one.error is None])
+        self.read_facts([one for one in watched if one.error is None and not one.gone])
         return watched
 
-    def _judge(self, one: Watched, members: list[Job], goal: str) -> float | None:
+    def _judge(self, one: Watched, goal: str) -> float | None:
         """Settle the job if this look decides it; else the seconds that its clock has left (None: no limit)."""
-        members = [job for job in members if job.comment == one.job.comment]
-        if not members:
-            one.settled = True
-            return None
-        job = one.job = decide.stand_in(members)
-        if job.phase in (goal, states.GONE):
+        job = one.job
+        if one.gone or job.phase in (goal, states.GONE):
             one.settled = True
             return None
         left = one.clocks.charge(job.phase, self.clock())
@@ -129,7 +135,7 @@ class JobWatch:
     def read_facts(self, watched: Sequence[Watched]) -> None:
         """Everything known about the jobs: from the controller, else from accounting.
 
-        One empty answer is no proof that a job is gone, and accounting is late: both are asked again for some seconds.
+        One empty answer is no proof that a job is gone, and accounting is late: all are asked again for some seconds.
         """
         lacking = {one.job.group: one for one in watched}
 
@@ -143,10 +149,14 @@ class JobWatch:
                     del lacking[group]
 
         def look() -> Seen[None]:
-            if lacking:
-                take(self.client.jobs(list(lacking)), _is_the_same)
-            if lacking:
-                take(self.client.recorded_all(list(lacking)), _is_its_record)
+            sources = (
+                (self.client.jobs, _is_the_same),
+                (self.client.recorded_all, _is_its_record),
+                (self.client.shown, _is_the_same),
+            )
+            for ask, fits in sources:
+                if lacking:
+                    take(ask(list(lacking)), fits)
             return Seen(done=not lacking, value=None)
 
         try:
@@ -156,26 +166,27 @@ class JobWatch:
                 one.gone = True
 
     def until_saved(self, since: float) -> None:
-        """Until the controller has written down what it acknowledged at `since`, or had the time for it."""
-
-        def look() -> Seen[None]:
-            saved = self.client.state_saved_at()
-            return Seen(done=saved is not None and saved > since, value=None)
-
-        timeout = max(0.0, since + SAVE_SECONDS - self.now())
+        """Until the controller has written down what it acknowledged at `since` (seconds since 1970)."""
+        timeout = max(0.0, since + SECONDS_TO_SAVE - self.now())
+        look: Callable[[], Seen[None]] = lambda: Seen(done=self._saved(since), value=None)  # noqa: E731
         with contextlib.suppress(WaitTimeoutError):
             Waiter(look, timeout=timeout, interval=0.2, clock=self.clock, sleep=self.sleep).wait()
 
+    def _saved(self, since: float) -> bool:
+        saved = self.client.state_saved_at()
+        return (saved is not None and saved > since) or self.now() - since >= SECONDS_TO_SAVE
+
     def until_cancelled(self, jobs: Sequence[Job]) -> None:
-        """Cancel and see them gone. A cancel that the controller forgot is given again."""
+        """Cancel, and see them gone, also when the controller has saved that. A forgotten cancel is given again."""
         if not jobs:
             return
         groups = {job.group: job for job in jobs}
         names, user = sorted({job.name for job in jobs}), jobs[0].user
         asked_at: float | None = None
+        gone_at: float | None = None
 
         def look() -> Seen[list[Job]]:
-            nonlocal asked_at
+            nonlocal asked_at, gone_at
             left = [
                 job
                 for job in self.client.jobs_named(names, user)
@@ -184,19 +195,25 @@ class JobWatch:
                 and job.owner == groups[job.group].owner
                 and (job.live or "COMPLETING" in job.flags)
             ]
-            if left and (asked_at is None or self.clock() - asked_at >= ASK_AGAIN_SECONDS):
+            if not left:
+                gone_at = self.now() if gone_at is None else gone_at
+                return Seen(done=self._saved(gone_at), value=left, look_within=0.5)
+            came_back = gone_at is not None
+            gone_at = None
+            if asked_at is None or came_back or self.clock() - asked_at >= ASK_AGAIN_SECONDS:
                 for name in sorted({job.name for job in left}):
                     self.client.cancel(sorted({job.group for job in left if job.name == name}), name, user)
                 asked_at = self.clock()
                 # Most jobs are gone at once, so the first pause is short.
                 return Seen(done=False, value=left, look_within=0.5)
-            return Seen(done=not left, value=left)
+            return Seen(done=False, value=left)
 
         waiter = Waiter(look, timeout=CANCEL_SECONDS, interval=self.interval, clock=self.clock, sleep=self.sleep)
         try:
             waiter.wait()
         except WaitTimeoutError as timeout:
-            raise JobTimeoutError(report.not_cancelled(timeout.last, timeout.seconds)) from timeout
+            if timeout.last:
+                raise JobTimeoutError(report.not_cancelled(timeout.last, timeout.seconds)) from timeout
 
 
 def _is_the_same(found: Job, job: Job) -> bool:

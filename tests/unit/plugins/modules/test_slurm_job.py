@@ -105,10 +105,10 @@ def test_a_script_on_the_host(slurm: FakeSlurm, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        pytest.param({}, "missing required arguments: name", id="no-name"),
+        pytest.param({}, "one of the following is required: name, jobs", id="no-name"),
         pytest.param(
             {"name": "a"},
-            "state is submitted but any of the following are missing: script, script_content",
+            "The job a has no script. Give script or script_content, for state=submitted.",
             id="no-script",
         ),
         pytest.param(
@@ -133,6 +133,16 @@ def test_a_script_on_the_host(slurm: FakeSlurm, capsys: pytest.CaptureFixture[st
             id="hasty",
         ),
         pytest.param(
+            {"jobs": [{"name": "a"}, {"name": "b"}, {"name": "a"}], "state": "absent"},
+            "jobs has a more than once. Each job needs a name of its own.",
+            id="one-name-twice",
+        ),
+        pytest.param(
+            {"name": "a", "jobs": [{"name": "a"}], "state": "absent"},
+            "parameters are mutually exclusive: name|jobs",
+            id="name-and-jobs",
+        ),
+        pytest.param(
             {"name": "a b", "state": "absent"},
             "name 'a b' cannot be the name of a job. Allowed are 1 to 128 letters, digits and . _ + -, "
             "not beginning with . + or -.",
@@ -151,6 +161,45 @@ def test_a_failure_still_has_the_job(slurm: FakeSlurm, capsys: pytest.CaptureFix
     slurm.life = [(0, {"state": ["FAILED"], "exit_code": 2, "nodes": "gpu1"})]
     answer = run(slurm_job, capsys, {"name": "a", "script_content": SCRIPT, "state": "running"})
     assert (answer["failed"], answer["job_id"], answer["job_state"], answer["exit_code"]) == (True, 1, "FAILED", 2)
+
+
+def test_a_list_of_jobs(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    args = {
+        "jobs": [
+            {"name": "a", "args": ["1"], "environment": {"API_KEY": "very-secret-1"}},
+            {"name": "b", "script_content": "#!/bin/sh\nfalse\n", "options": {"gres": "gpu:2"}},
+        ],
+        "script_content": SCRIPT,
+        "options": {"gres": "gpu:1", "time": "60"},
+        "environment": {"THREADS": "1"},
+    }
+    answer = run(slurm_job, capsys, args)
+    assert (answer["changed"], answer["msg"]) == (True, "2 jobs are as wanted, 2 of them changed.")
+    assert [(job["name"], job["job_id"], job["changed"]) for job in answer["jobs"]] == [("a", 1, True), ("b", 2, True)]
+    assert "--gres=gpu:1" in answer["jobs"][0]["submit_line"]
+    assert {"--gres=gpu:2", "--time=60"} <= set(answer["jobs"][1]["submit_line"])
+    assert [job.environment.get("API_KEY") for job in slurm.jobs] == ["very-secret-1", None]
+    assert [job.environment["THREADS"] for job in slurm.jobs] == ["1", "1"]
+    assert "very-secret-1" not in json.dumps(answer)
+    assert len(answer["diff"]) == 2
+    assert run(slurm_job, capsys, args)["changed"] is False
+    gone = run(slurm_job, capsys, {"jobs": [{"name": "a"}, {"name": "b"}, {"name": "c"}], "state": "absent"})
+    assert [job["changed"] for job in gone["jobs"]] == [True, True, False]
+
+
+def test_of_a_list_each_failure_is_told(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    slurm.life = [(0, {"state": ["FAILED"], "exit_code": 2, "nodes": "gpu1"})]
+    jobs = [{"name": "a", "script_content": SCRIPT}, {"name": "b", "script_content": SCRIPT}]
+    answer = run(slurm_job, capsys, {"jobs": jobs, "state": "completed"})
+    assert answer["failed"] is True
+    assert answer["msg"].splitlines()[0] == "2 of 2 jobs failed."
+    assert [(job["exit_code"], job["failed"], job["changed"]) for job in answer["jobs"]] == [(2, True, True)] * 2
+
+
+def test_an_empty_list_is_nothing_to_do(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = run(slurm_job, capsys, {"jobs": []})
+    assert (answer["changed"], answer["jobs"]) == (False, [])
+    assert slurm.calls == []
 
 
 def test_absent(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,10 +65,14 @@ class FakeSlurm:
     refusal: str = ""
     forgotten_cancels: int = 0
     down_until: float = 0.0
+    # When it is killed, knowing afterwards what `save` wrote down last. squeue shows nothing while `blind`.
+    killed_at: float = float("inf")
+    boot_time: int = 500
+    saved: list[tuple[FakeJob, bool]] = field(default_factory=list)
+    blind: bool = False
     has_json: bool = True
     has_accounting: bool = True
     forgets_ended: bool = False
-    boots: int = 1
     logs: dict[str, str] = field(default_factory=dict)
     jobs: list[FakeJob] = field(default_factory=list)
     calls: list[list[str]] = field(default_factory=list)
@@ -80,6 +84,16 @@ class FakeSlurm:
 
     def sleep(self, seconds: float) -> None:
         self.clock += seconds
+
+    def save(self) -> None:
+        """What slurmctld does every few seconds."""
+        self.saved = [(job, job.cancelled) for job in self.jobs]
+
+    def _restart(self) -> None:
+        self.killed_at, self.boot_time = float("inf"), int(self.clock)
+        self.jobs = [job for job, _ in self.saved]
+        for job, cancelled in self.saved:
+            job.cancelled = cancelled
 
     def called(self, tool: str, *words: str) -> list[list[str]]:
         return [argv for argv in self.calls if argv[0] == tool and all(word in argv for word in words)]
@@ -109,6 +123,8 @@ class FakeSlurm:
 
     def __call__(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
         self.calls.append(argv)
+        if self.clock >= self.killed_at:
+            self._restart()
         tool = argv[0]
         if tool == "tail":
             text = self.logs.get(argv[-1])
@@ -147,7 +163,10 @@ class FakeSlurm:
             return self._answer(argv, f"{self.jobs[-1].job_id}\n")
         if fault == "taken but unreadable":
             return self._answer(argv, "sbatch: bad weather\n")
+        if fault == "killed":
+            return self._failure(argv, "Killed", rc=137)
         if fault == "lost after the answer":
+            self.boot_time += 1
             return self._answer(argv, f"{self.next_id}\n")
         return self._failure(
             argv, "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
@@ -179,7 +198,9 @@ class FakeSlurm:
 
     def _squeue(self, argv: list[str], env: Mapping[str, str]) -> Completed:
         if "--json" in argv:
-            return self._json(argv, self._known(argv))
+            return self._json(argv, [] if self.blind else self._known(argv))
+        if self.blind:
+            return self._answer(argv, "")
         if any(word.startswith("--jobs=") for word in argv) and not self._known(argv):
             return self._failure(argv, "slurm_load_jobs error: Invalid job id specified")
         lines = []
@@ -204,7 +225,8 @@ class FakeSlurm:
     def _scontrol(self, argv: list[str], env: Mapping[str, str]) -> Completed:
         if argv[1:] == ["show", "config"]:
             return self._answer(
-                argv, f"Configuration data as of now\nBOOT_TIME = {self.boots}\nClusterName             = lab\n"
+                argv,
+                f"Configuration data as of now\nBOOT_TIME = {self.boot_time}\nClusterName             = lab\n",
             )
         if argv[1] == "write":
             return self._answer(argv, next(job.script for job in self.jobs if str(job.job_id) == argv[3]))

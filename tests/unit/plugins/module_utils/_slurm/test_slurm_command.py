@@ -81,7 +81,7 @@ def test_scancel_names_what_the_id_must_belong_to() -> None:
 
 
 def test_sacct_looks_back_further_than_midnight() -> None:
-    assert command.sacct_named("sacct", "phi3", None, as_json=True) == [
+    assert command.sacct_named("sacct", ["phi3"], None, as_json=True) == [
         "sacct",
         "--json",
         "--starttime=2000-01-01",

@@ -43,6 +43,7 @@ def test_json_with_states_as_words_and_plain_numbers() -> None:
         "stderr": "/home/vllm/slurm-11.out",
         "chdir": "/home/vllm",
         "submit_line": [],
+        "array_task_id": None,
     }
     # A plain number is a wait status: 127 << 8.
     assert (failed.exit_code, failed.signal, failed.end_time) == (127, None, None)
