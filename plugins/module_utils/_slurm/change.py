@@ -30,12 +30,16 @@ if t.TYPE_CHECKING:
 
 @dataclass
 class Work:
-    """One job on its way. `submitted_at` when this run made it (seconds since 1970)."""
+    """One job on its way.
+
+    `submitted_at` when this run made it (seconds since 1970); there were `before` jobs of its key already.
+    """
 
     order: Order
     plan: Plan
     outcome: Outcome
     submitted_at: float | None = None
+    before: int = 0
 
     @property
     def open(self) -> bool:

@@ -102,12 +102,23 @@ class SlurmClient:
 
     def state_saved_at(self) -> float | None:
         """When the controller last saved its jobs; None where that cannot be seen (not its host, not its user)."""
-        if self._state_file is None:
-            self._state_file = parse.state_file(self._configuration().out) or ""
         try:
-            return os.stat(self._state_file).st_mtime
+            return os.stat(self._state_path()).st_mtime
         except OSError:
             return None
+
+    def saved_state(self) -> bytes:
+        """The file in which the controller keeps its jobs, comments in plain text; empty where it cannot be read."""
+        try:
+            with open(self._state_path(), "rb") as handle:
+                return handle.read()
+        except OSError:
+            return b""
+
+    def _state_path(self) -> str:
+        if self._state_file is None:
+            self._state_file = parse.state_file(self._configuration().out) or ""
+        return self._state_file
 
     def _configuration(self) -> Completed:
         return self._read(command.scontrol_config(self.tools), "Reading the cluster's configuration")

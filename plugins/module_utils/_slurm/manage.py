@@ -143,6 +143,8 @@ class JobManager:
                 work.outcome.changed, work.outcome.diff = False, None
                 work.outcome.message = f"{report.subject(same[0])} is as wanted."
         missing = [work for work in works if work.outcome.job is None]
+        for work in missing:
+            work.before = sum(work.order.made(job) for job in jobs)
         known = frozenset(job.job_id for work in missing for job in jobs if work.order.made(job))
         submitter = Submitter(self.client, known, clock=self.clock, sleep=self.sleep)
         seen = submitter.submit([work.order for work in missing])
@@ -191,9 +193,10 @@ class JobManager:
 
         The new ones that it does not know any more are returned.
         """
-        new = [work.submitted_at for work in works if work.submitted_at is not None]
+        new = [work for work in works if work.submitted_at is not None]
         if new:
-            self.watch.until_saved(max(new))
+            comments = {work.order.spec.comment(work.order.key): work.before + 1 for work in new}
+            self.watch.until_saved(comments, max(work.submitted_at or 0.0 for work in new))
         gone = self._read_again([work.outcome for work in works])
         return [work for work in works if work.submitted_at is not None and any(work.outcome is one for one in gone)]
 

@@ -15,7 +15,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors impor
 from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
@@ -165,12 +165,25 @@ class JobWatch:
             for one in lacking.values():
                 one.gone = True
 
-    def until_saved(self, since: float) -> None:
-        """Until the controller has written down what it acknowledged at `since` (seconds since 1970)."""
+    def until_saved(self, comments: Mapping[str, int], since: float) -> None:
+        """Until the controller has written down these comments, so many times each, or had the time to do so.
+
+        It acknowledged the last of them at `since` (seconds since 1970).
+        """
         timeout = max(0.0, since + SECONDS_TO_SAVE - self.now())
-        look: Callable[[], Seen[None]] = lambda: Seen(done=self._saved(since), value=None)  # noqa: E731
+        last: float | None = None
+
+        def look() -> Seen[None]:
+            nonlocal last
+            saved_at = self.client.state_saved_at()
+            if saved_at is None or saved_at == last:
+                return Seen(done=False, value=None)
+            last = saved_at
+            state = self.client.saved_state()
+            return Seen(done=all(state.count(key.encode()) >= times for key, times in comments.items()), value=None)
+
         with contextlib.suppress(WaitTimeoutError):
-            Waiter(look, timeout=timeout, interval=0.2, clock=self.clock, sleep=self.sleep).wait()
+            Waiter(look, timeout=timeout, interval=0.1, clock=self.clock, sleep=self.sleep).wait()
 
     def _saved(self, since: float) -> bool:
         saved = self.client.state_saved_at()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import parse
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import SECONDS_TO_SAVE, JobWatch
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import FakeSlurm
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.test_slurm_manage import (
     COMPLETES,
@@ -127,3 +128,26 @@ def test_a_replaced_job_that_comes_back_is_cancelled_again() -> None:
 )
 def test_boot_time(text: str, told: str) -> None:
     assert parse.boot_time(text) == told
+
+
+@pytest.mark.parametrize(
+    ("files", "seconds"),
+    [
+        pytest.param([(1000.0, b"..llmops:a:01.."), (1002.0, b"..llmops:a:01..llmops:a:01..")], 2.0, id="seen-in-it"),
+        pytest.param([(1000.0, b"..llmops:a:01..")], SECONDS_TO_SAVE, id="never-seen"),
+        pytest.param([], SECONDS_TO_SAVE, id="not-readable"),
+    ],
+)
+def test_saved_is_what_stands_in_the_controllers_file(files: list[tuple[float, bytes]], seconds: float) -> None:
+    """One job of this key is over and still in the file, so it takes a second one."""
+    slurm = FakeSlurm()
+    client = slurm.client()
+
+    def current() -> tuple[float, bytes] | None:
+        return next(((when, text) for when, text in reversed(files) if when <= slurm.clock), None)
+
+    client.state_saved_at = lambda: found[0] if (found := current()) else None  # type: ignore[method-assign]
+    client.saved_state = lambda: found[1] if (found := current()) else b""  # type: ignore[method-assign]
+    watch = JobWatch(client, {}, 2.0, clock=lambda: slurm.clock, sleep=slurm.sleep, now=lambda: slurm.clock)
+    watch.until_saved({"llmops:a:01": 2}, since=1000.0)
+    assert slurm.clock - 1000.0 == pytest.approx(seconds, abs=0.11)
