@@ -109,8 +109,8 @@ options:
     default: 600
   request_timeout:
     description:
-      - Seconds that one request may take. A completion that takes longer is taken for a hung engine, unless the engine's
-        counters show that it works.
+      - Seconds that one request may take. An engine that takes longer for a completion is V(hung), unless its counters
+        show that it works.
     type: float
     default: 30
   interval:

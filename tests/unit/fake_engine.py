@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = "sk-canary-0123456789"
 
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+
 
 class FakeEngine:
     """`answers` maps a path to (status, body), or to a function that gets the handler and misbehaves."""
@@ -52,6 +54,17 @@ class FakeEngine:
 
     def close(self, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
+
+    def redirect(self, location: str) -> Behaviour:
+        """Send the client elsewhere, which it must refuse: it would carry the key there."""
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(307)
+            handler.send_header("Location", location)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        return answer
 
     def babble(self, handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")

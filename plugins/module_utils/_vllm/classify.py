@@ -219,8 +219,7 @@ def _of_status(reply: Reply, stage: Stage, path: str) -> Verdict | None:
     # vLLM says 501 for a request that its kind of model cannot take.
     if status >= 500 and status != 501:
         return Verdict("hung", stage, f"{path} answers {status}{said}")
-    hint = ", so task may not fit the model" if stage == "completion" and not 300 <= status < 400 else ""
-    return Verdict("wrong_model", stage, f"{path} answers {status}{hint}{said}")
+    return Verdict("wrong_model", stage, f"{path} answers {status}{said}")
 
 
 def _redirect(reply: Reply) -> str:

@@ -169,6 +169,8 @@ def _tls_context(verify: bool) -> ssl.SSLContext:
 
 def _resolve(host: str, port: int, seconds: float) -> list[t.Any] | Fault:
     """The host's addresses. In a thread of its own: the resolver knows no time limit but that of its configuration."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     found: list[list[t.Any] | Fault] = []
 
     def ask() -> None:

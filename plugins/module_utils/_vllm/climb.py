@@ -51,9 +51,9 @@ class Climb:
         level = self.target.level
         if level == "tcp":
             fault = self._client.connect(self._time())
-            return (
-                self._no_answer(fault, "tcp", self.patience) if fault else Verdict("ready", "tcp", "the port is open")
-            )
+            if fault:
+                return self._no_answer(fault, "tcp", self.patience)
+            return Verdict("ready", "tcp", "the port is open")
         given = self._time()
         health = self._client.get("/health", given)
         if isinstance(health, Fault):

@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 # The ladder comes back every other second, so the client need not insist.
 PATIENCE = 1.0
 BLANKS = 3
-# An answer takes tens of milliseconds. From a controller that is frozen it never comes, and the engine is asked without.
+# An answer takes tens of milliseconds. A frozen controller gives none, and the engine is asked without.
 FIRST_ANSWER_SECONDS = 5.0
 ANSWER_SECONDS = 0.3
 # For so long an old answer stands in for one that does not come.

@@ -49,7 +49,7 @@ class Ladder:
         return self._runs.loads
 
     def look(self, budget: float, patience: float | None = None) -> Verdict:
-        """`budget`: the seconds for all requests together. `patience`: for one of them, request_timeout if not given."""
+        """`budget`: the seconds for all requests together. `patience`: for one of them (None: request_timeout)."""
         ends = self._clock() + budget
         if verdict := classify.of_job(self._look_at_job()):
             return verdict

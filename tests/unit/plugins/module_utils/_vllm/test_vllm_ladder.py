@@ -12,12 +12,16 @@ from collections.abc import Callable
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.classify import JobSeen
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.client import Fault, Reply
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.climb import Target
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.endpoint import fixed
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.errors import HealthError
-from ansible_collections.llmops.cluster.plugins.module_utils._vllm.ladder import Found, Ladder, Target, wait_ready
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.ladder import Ladder
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.watch import Found, wait_ready
 
 REFUSED = Fault("refused", "connection refused")
 SLOW = Fault("timeout", "no answer within 30 seconds")
-TARGET = Target(name="http://gpu1:8000", model="phi3")
+URL = "http://gpu1:8000"
+TARGET = Target(model="phi3")
 
 
 class Clock:
@@ -68,7 +72,7 @@ class ScriptedClient:
             return SLOW
         if phase == "loading":
             return Reply(503, b"")
-        return ok({"usage": {"completion_tokens": 1}, "data": [{"embedding": [1.0]}]})
+        return ok({"usage": {"completion_tokens": 1}, "choices": [{"text": "x"}], "data": [{"embedding": [1.0]}]})
 
     def _now(self) -> str:
         return self._phase(self._clock.now - 100.0)
@@ -89,11 +93,11 @@ def setup(
 ) -> Setup:
     clock = Clock()
     client = ScriptedClient(clock, phase if callable(phase) else lambda _now: phase)
-    ladder = Ladder(client, target, (lambda: job(clock.now - 100.0)) if job else None, clock)
+    ladder = Ladder(fixed(URL, client), target, (lambda: job(clock.now - 100.0)) if job else None, clock)
 
     def wait(timeout: float = 600.0, interval: float = 2.0, passes: int = 1) -> Found:
         return wait_ready(
-            ladder, target, timeout=timeout, interval=interval, passes=passes, clock=clock, sleep=clock.sleep
+            ladder, target, name=URL, timeout=timeout, interval=interval, passes=passes, clock=clock, sleep=clock.sleep
         )
 
     return Setup(clock, client, wait)
@@ -107,6 +111,9 @@ def test_ready_at_once() -> None:
         "state": "ready",
         "stage": "completion",
         "detail": "phi3 answers",
+        "busy": False,
+        "url": "http://gpu1:8000",
+        "restarts": 0,
         "waited": 0.0,
         "served_models": ["phi3"],
         "max_model_len": 256,
@@ -114,7 +121,7 @@ def test_ready_at_once() -> None:
         "completion_seconds": 0.05,
         "log": "",
     }
-    assert client.paths == ["/health", "/v1/models", "/v1/completions", "/version"]
+    assert client.paths == ["/health", "/v1/models", "/metrics", "/v1/completions", "/version"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +133,7 @@ def test_ready_at_once() -> None:
     ],
 )
 def test_lower_levels_ask_no_more_than_they_say(level: t.Any, paths: list[str]) -> None:
-    target = Target(name="x", model="phi3", level=level)
+    target = Target(model="phi3", level=level)
     _clock, client, wait = setup("hung", target=target)
     assert wait().facts["stage"] == level
     assert client.paths == paths
@@ -141,7 +148,7 @@ def test_ready_is_seen_within_a_second_and_never_before(when: float, before: str
 
 
 def test_embedding_model_is_asked_for_a_vector() -> None:
-    _clock, client, wait = setup("ready", target=Target(name="x", model="phi3", task="embed"))
+    _clock, client, wait = setup("ready", target=Target(model="phi3", task="embed"))
     assert wait().facts["ready"]
     assert "/v1/embeddings" in client.paths
 
@@ -211,7 +218,15 @@ def test_wrong_model_is_final_only_when_it_stays() -> None:
     assert wait().facts["ready"]
 
 
-@pytest.mark.parametrize("timeout", [0.0, 1.0, 5.0, 33.0])
+def test_one_look_gives_a_request_its_whole_time() -> None:
+    clock, _client, wait = setup("hung")
+    with pytest.raises(HealthError) as caught:
+        wait(timeout=0)
+    assert clock.now - 100 == 30
+    assert caught.value.facts["state"] == "hung"
+
+
+@pytest.mark.parametrize("timeout", [1.0, 5.0, 33.0])
 def test_total_time_is_kept_however_slow_the_engine(timeout: float) -> None:
     clock, _client, wait = setup("hung")
     with pytest.raises(HealthError):
@@ -238,7 +253,7 @@ def running_then_ended(when: float) -> Callable[[float], JobSeen]:
 def test_pending_job_is_not_probed() -> None:
     _clock, client, wait = setup("ready", lambda now: JobSeen("pending" if now < 60 else "running", "job 7 is PENDING"))
     assert 60 <= wait().facts["waited"] <= 62
-    assert len(client.paths) == 4
+    assert len(client.paths) == 5
 
 
 def test_running_job_with_a_closed_port_is_starting() -> None:
