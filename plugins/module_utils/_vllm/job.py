@@ -10,6 +10,7 @@ import threading
 import time
 import typing as t
 from collections.abc import Callable
+from dataclasses import replace
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import report, states
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
@@ -37,21 +38,25 @@ Tail = Callable[[str, str], "str | None"]
 def job_looker(module: AnsibleModule, job_id: int, secrets: list[str]) -> Callable[[], JobSeen]:
     """A function that tells, each time it is called, where in its life the job is."""
 
-    def client_for(user: str | None) -> SlurmClient:
-        account = find_account(user)
-        return SlurmClient(find_tools(module, account), account, os.environ, patience=PATIENCE)
-
-    def tail(path: str, user: str) -> str | None:
-        try:
-            # With the rights of the job's user: the path may be their link to anything.
-            return client_for(user).tail(path)
-        except SlurmError:
-            return None
-
     try:
-        client = client_for(None)
+        me = find_account(None)
+        tools = find_tools(module, me)
     except SlurmError as error:
         raise HealthError(message=str(error)) from error
+    runuser = module.get_bin_path("runuser")
+
+    def tail(path: str, user: str) -> str | None:
+        """With the rights of the job's user: the path may be their link to anything."""
+        try:
+            account = find_account(user)
+        except SlurmError:
+            return None
+        if account.name != me.name and runuser is None:
+            return None
+        its_tools = replace(tools, runuser=runuser if account.name != me.name else None)
+        return SlurmClient(its_tools, account, os.environ, patience=PATIENCE).tail(path)
+
+    client = SlurmClient(tools, me, os.environ, patience=PATIENCE)
     return InBackground(JobLooker(client, job_id, secrets, tail))
 
 

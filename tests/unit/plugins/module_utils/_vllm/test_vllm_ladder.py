@@ -27,6 +27,7 @@ TARGET = Target(model="phi3")
 class Clock:
     def __init__(self) -> None:
         self.now = 100.0
+        self.advance_with_each_request = 0.0
 
     def __call__(self) -> float:
         return self.now
@@ -47,6 +48,8 @@ class ScriptedClient:
         self._phase = phase
         self.paths: list[str] = []
         self.timeouts: list[float] = []
+        # None: there is no page of counters.
+        self.tokens_a_second: float | None = None
 
     def connect(self, timeout: float) -> Fault | None:
         return REFUSED if self._now() == "refused" else None
@@ -56,6 +59,8 @@ class ScriptedClient:
         phase = self._now()
         if phase == "refused":
             return REFUSED
+        if path == "/metrics":
+            return Reply(404, b"") if self.tokens_a_second is None else Reply(200, self._page())
         if path == "/health":
             return Reply(503, b"") if phase == "unwell" else ok()
         if path == "/version":
@@ -70,9 +75,18 @@ class ScriptedClient:
         if phase == "hung":
             self._clock.now += timeout
             return SLOW
+        if phase == "queued" and timeout < 100:
+            self._clock.now += timeout
+            return SLOW
         if phase == "loading":
             return Reply(503, b"")
         return ok({"usage": {"completion_tokens": 1}, "choices": [{"text": "x"}], "data": [{"embedding": [1.0]}]})
+
+    def _page(self) -> bytes:
+        tokens = (self.tokens_a_second or 0.0) * self._clock.now
+        return (
+            f"vllm:generation_tokens_total {tokens}\nvllm:num_requests_running 32\nvllm:num_requests_waiting 5\n"
+        ).encode()
 
     def _now(self) -> str:
         return self._phase(self._clock.now - 100.0)
@@ -80,6 +94,7 @@ class ScriptedClient:
     def _note(self, path: str, timeout: float) -> None:
         self.paths.append(path)
         self.timeouts.append(timeout)
+        self._clock.now += self._clock.advance_with_each_request
 
 
 class Setup(t.NamedTuple):
@@ -289,3 +304,110 @@ def test_slurm_is_asked_at_most_every_other_second() -> None:
     _clock, _client, wait = setup(lambda now: "ready" if now > 100 else "refused", job)
     wait()
     assert len(asked) <= 52
+
+
+def runs(*runs: tuple[float, str, int | None]) -> Callable[[float], JobSeen]:
+    """A job by time: from when on it is in which phase, and when Slurm says that it started."""
+
+    def job(now: float) -> JobSeen:
+        phase, started = next((phase, started) for since, phase, started in reversed(runs) if now >= since)
+        return JobSeen(t.cast(t.Any, phase), f"job 7 is {phase}", host="gpu1", started=started)
+
+    return job
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(runs((0, "running", 1), (50, "pending", None), (55, "running", 2)), id="seen-in-the-queue"),
+        pytest.param(runs((0, "running", 1), (55, "running", 2)), id="between-two-looks"),
+    ],
+)
+def test_a_requeue_begins_the_clock_of_loading_anew(job: Callable[[float], JobSeen]) -> None:
+    _clock, _client, wait = setup(lambda now: "ready" if now >= 110 else "refused", job)
+    facts = wait(timeout=60).facts
+    assert 110 <= facts["waited"] <= 111
+    assert facts["restarts"] == 1
+
+
+def test_a_job_that_is_requeued_for_ever_is_not_waited_for_as_long() -> None:
+    clock, _client, wait = setup("refused", lambda now: JobSeen("running", "job 7", "", "gpu1", int(now // 30)))
+    with pytest.raises(HealthError) as caught:
+        wait(timeout=60)
+    assert clock.now - 100 <= 5 * 30 + 60 + 2
+    assert "(its job was requeued 7 times meanwhile)" in caught.value.message
+
+
+def test_ready_is_not_said_of_a_job_that_has_just_ended() -> None:
+    clock, _client, wait = setup("ready", lambda now: JobSeen("running" if now < 0.1 else "ended", "job 7"))
+    clock.advance_with_each_request = 0.1
+    with pytest.raises(HealthError) as caught:
+        wait()
+    assert caught.value.facts["state"] == "job_failed"
+
+
+def test_a_pass_of_the_run_before_does_not_count() -> None:
+    _clock, client, wait = setup("ready", runs((0, "running", 1), (3, "running", 2)))
+    wait(passes=12)
+    assert client.paths.count("/v1/completions") > 12
+
+
+def test_slurm_that_speaks_up_late_is_no_requeue() -> None:
+    asked: list[float] = []
+
+    def job(now: float) -> JobSeen:
+        asked.append(now)
+        return JobSeen("unknown" if len(asked) == 1 else "running", started=5)
+
+    _clock, _client, wait = setup("ready", job)
+    assert (wait().facts["waited"], wait().facts["restarts"]) == (0.0, 0)
+
+
+def test_a_job_that_can_never_start_fails_at_once() -> None:
+    clock, _client, wait = setup("refused", lambda _now: JobSeen("pending", "job 7 is PENDING", hopeless=True))
+    with pytest.raises(HealthError) as caught:
+        wait()
+    assert clock.now == 100
+    assert caught.value.message.endswith(
+        "it is pending at stage job: job 7 is PENDING. Change its options to what the cluster has, and submit it again."
+    )
+
+
+class TestBusyOrHung:
+    """The completion does not come in time: the engine's counters tell why."""
+
+    def test_an_engine_that_works_is_not_dead(self) -> None:
+        _clock, client, wait = setup("hung")
+        client.tokens_a_second = 5.0
+        with pytest.raises(HealthError) as caught:
+            wait(timeout=0)
+        assert caught.value.facts["busy"] is True
+        assert caught.value.message == (
+            "Waiting for phi3 at http://gpu1:8000 failed: after 30 seconds it is loading at stage completion: "
+            "no answer within 30 seconds, but it works: 32 requests running, 5 waiting. "
+            "It is full: raise timeout or request_timeout, or give it more replicas."
+        )
+
+    def test_one_whose_counters_stand_still_is(self) -> None:
+        _clock, client, wait = setup("hung")
+        client.tokens_a_second = 0.0
+        with pytest.raises(HealthError) as caught:
+            wait(timeout=0)
+        assert (caught.value.facts["state"], caught.value.facts["busy"]) == ("hung", False)
+
+    def test_a_busy_one_gets_more_time_for_its_answer(self) -> None:
+        _clock, client, wait = setup("queued")
+        client.tokens_a_second = 5.0
+        assert wait().facts["ready"]
+        assert [limit for path, limit in zip(client.paths, client.timeouts, strict=True) if "compl" in path] == [
+            30,
+            60,
+            120,
+        ]
+
+    def test_a_look_cut_short_by_our_deadline_proves_nothing(self) -> None:
+        _clock, _client, wait = setup(lambda now: "loading" if now < 29.0 else "hung")
+        with pytest.raises(HealthError) as caught:
+            wait(timeout=30)
+        assert caught.value.facts["state"] == "loading"
+        assert caught.value.facts["detail"] == "/v1/completions answers 503"
