@@ -21,6 +21,11 @@ class FakeEngine:
     """`answers` maps a path to (status, body), or to a function that gets the handler and misbehaves."""
 
     def __init__(self) -> None:
+        self.released = threading.Event()
+        self.reset(0)
+
+    def reset(self, port: int) -> None:
+        """Ready again, and nothing asked."""
         self.answers: dict[str, t.Any] = {
             "/health": (200, ""),
             "/version": (200, {"version": "0.32.0"}),
@@ -30,8 +35,7 @@ class FakeEngine:
         }
         self.key: str | None = None
         self.asked: list[tuple[str, str]] = []
-        self.released = threading.Event()
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
