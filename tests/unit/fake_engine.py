@@ -104,11 +104,18 @@ def _handler(engine: FakeEngine) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        """A client that hangs up in the middle is what many a test is about."""
+
+
 @contextlib.contextmanager
 def fake_engine() -> t.Iterator[FakeEngine]:
     engine = FakeEngine()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(engine)) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), _handler(engine)) as server:
         engine.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

@@ -130,6 +130,14 @@ def test_without_a_record_the_given_port_on_slurm_s_node(folder: Folder, written
     assert (found.url, found.model) == ("http://gpu1:8005", None)
 
 
+def test_a_record_that_is_taken_away_moves_no_engine(folder: Folder) -> None:
+    folder.write()
+    places = folder.places()
+    found = places(RUNNING)
+    (folder.path / "7.json").unlink()
+    assert places(RUNNING) is found
+
+
 def test_no_record_yet(folder: Folder) -> None:
     assert folder.places()(RUNNING) == Verdict(
         "starting", "job", f"job 7 runs on gpu1, but it has not recorded its endpoint in {folder.path}/7.json yet"
