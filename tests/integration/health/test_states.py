@@ -48,7 +48,7 @@ class TestFoundByItsJob:
         assert (found["state"], found["changed"], found["url"]) == ("ready", False, ready["url"])
 
     def test_where_the_records_cannot_be_seen(self, health: Health, server: Server, ready: dict[str, Any]) -> None:
-        hidden = {"job_id": server.job_id, "endpoints_dir": "/absent"}
+        hidden: dict[str, Any] = {"job_id": server.job_id, "endpoints_dir": "/absent"}
         assert health.look(**hidden, port=server.port)["url"] == ready["url"]
         message = health.look(**hidden)["msg"]
         assert message == (
