@@ -131,7 +131,16 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Wait until the server of a job answers, wherever Slurm runs it
+- name: Serve a model
+  llmops.cluster.slurm_job:
+    name: vllm-serve-phi3
+    script: /home/vllm/vllm-jobs/serve_phi3.sh
+    chdir: /home/vllm/vllm-jobs
+    user: vllm
+    state: running
+  register: phi3_job
+
+- name: Wait until it answers, wherever Slurm runs it
   llmops.cluster.vllm_health:
     job_id: "{{ phi3_job.job_id }}"
     api_key_file: /etc/llmops/vllm-api-key
@@ -151,14 +160,17 @@ EXAMPLES = r"""
 
 - name: Look once, whatever the answer
   llmops.cluster.vllm_health:
-    url: http://gpu1:8000
+    url: "{{ phi3.url }}"
+    api_key_file: /etc/llmops/vllm-api-key
     timeout: 0
   register: health
   failed_when: false
 
 - name: Stop only what hangs, not what is full
-  ansible.builtin.command: scancel {{ phi3_job.job_id }}
-  changed_when: true
+  llmops.cluster.slurm_job:
+    name: vllm-serve-phi3
+    user: vllm
+    state: absent
   when: health.state == 'hung'
 
 - name: Wait for an embedding model behind a gateway, three times in a row

@@ -6,9 +6,12 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.llmops.cluster.plugins.modules import vllm_health
 
 from tests.lab.client import request
 
@@ -206,3 +209,13 @@ def test_a_requeue_to_another_node_is_followed(health: Health) -> None:
         assert request(f"{health.url(server, 'gpu1')}/v1/completions", body, key).status == 200
         record = json.loads(health.run("ctl", f"cat {RECORDS}/{server.job_id}.json"))
         assert record["host"] == "gpu1"
+
+
+def test_the_examples_of_the_manual_page_run_as_written(health: Health, tmp_path: Path) -> None:
+    tasks = yaml.safe_load(vllm_health.EXAMPLES)
+    # The last one is about a gateway that does not exist.
+    play = {"hosts": "slurm_controller", "become": True, "gather_facts": False, "tasks": tasks[:-1]}
+    (tmp_path / "examples.yml").write_text(yaml.safe_dump([play]))
+    done = health.play(str(tmp_path / "examples.yml"))
+    assert (done.rc, done.changed) == (0, 0), done.output[-3000:]
+    assert "answers at http://gpu" in done.words
