@@ -73,7 +73,9 @@ class JobLooker:
     def __call__(self) -> JobSeen:
         try:
             job = self._client.poll(self._job_id)
-            if job is None or not job.live:
+            if job is None or job.phase in (states.ENDING, states.GONE):
+                # squeue says COMPLETING of a job that has ended and of one that goes back into the queue, for a minute
+                # and more when its node is slow to clean up; scontrol tells the two apart.
                 job = self._client.job(self._job_id) or self._client.recorded(self._job_id) or job
         except CommandError as error:
             return JobSeen("unknown", str(error))

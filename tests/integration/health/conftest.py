@@ -96,8 +96,8 @@ class Health(Cluster):
 
     def signal(self, name: str, host: str, pattern: str) -> None:
         """Send a signal to the processes of a host that `pattern` (of pgrep -f) fits, one of them at least."""
-        # A bracket keeps the search from finding itself.
-        self.run(host, f"pgrep -f '[{pattern[0]}]{pattern[1:]}' | xargs --no-run-if-empty kill -{name}")
+        # From its beginning, for srun and the shells around an engine have its command line in theirs.
+        self.run(host, f"pids=$(pgrep -f '^{pattern}') && kill -{name} $pids")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from tests.lab.client import request
 
 from .conftest import RECORDS, Health, Server
 
+ENGINE = r"\S*python\S* \S*vllm serve .*--port {} "
+
 
 @pytest.fixture(scope="module")
 def server(health: Health) -> Iterator[Server]:
@@ -94,11 +96,11 @@ class TestWhatIsThere:
     def test_a_controller_that_is_frozen_delays_nothing(
         self, health: Health, server: Server, ready: dict[str, Any]
     ) -> None:
-        health.signal("STOP", "ctl", "slurmctld -D")
+        health.signal("STOP", "ctl", "\\S*slurmctld")
         try:
             found = health.look(job_id=server.job_id, url=ready["url"])
         finally:
-            health.signal("CONT", "ctl", "slurmctld -D")
+            health.signal("CONT", "ctl", "\\S*slurmctld")
         assert found["state"] == "ready"
         assert found["waited"] < 10
 
@@ -106,12 +108,12 @@ class TestWhatIsThere:
         self, health: Health, server: Server, ready: dict[str, Any]
     ) -> None:
         host = health.node(server)
-        health.signal("STOP", host, f"vllm serve .*--port {server.port}")
+        health.signal("STOP", host, ENGINE.format(server.port))
         begun = time.monotonic()
         try:
             found = health.look(job_id=server.job_id, timeout=8)
         finally:
-            health.signal("CONT", host, f"vllm serve .*--port {server.port}")
+            health.signal("CONT", host, ENGINE.format(server.port))
         assert (found["state"], found["stage"]) == ("hung", "http")
         assert found["waited"] <= 10
         assert time.monotonic() - begun < 25
@@ -120,7 +122,7 @@ class TestWhatIsThere:
     def test_a_killed_server_fails_at_once_with_its_log(
         self, health: Health, server: Server, ready: dict[str, Any]
     ) -> None:
-        health.signal("KILL", health.node(server), f"vllm serve .*--port {server.port}")
+        health.signal("KILL", health.node(server), ENGINE.format(server.port))
         found = health.look(job_id=server.job_id, timeout=300)
         assert found["state"] == "job_failed"
         assert found["waited"] < 30

@@ -159,8 +159,9 @@ def job(state: str, **more: t.Any) -> Job:
 class FakeSlurm:
     """Stands for the Slurm client: what it says at each look."""
 
-    def __init__(self, *answers: Job | None | Exception) -> None:
+    def __init__(self, *answers: Job | None | Exception, whole: Job | None = None) -> None:
         self._answers = list(answers)
+        self.whole = whole
 
     def poll(self, job_id: int) -> Job | None:
         self._now = self._answers.pop(0)
@@ -169,7 +170,8 @@ class FakeSlurm:
         return self._now
 
     def job(self, job_id: int) -> Job | None:
-        return t.cast("Job | None", self._now)
+        # The whole answer of a job that squeue calls COMPLETING.
+        return self.whole or t.cast("Job | None", self._now)
 
     def recorded(self, job_id: int) -> Job | None:
         return None
@@ -235,6 +237,20 @@ NO_ANSWER = CommandError("Asking for job 7 failed", command=[], rc=1, stderr="")
 def test_job_looker(answers: list[t.Any], expected: JobSeen) -> None:
     looker = JobLooker(t.cast(t.Any, FakeSlurm(*answers)), 7, [KEY], tail)
     assert [looker() for _answer in answers][-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("whole", "phase"),
+    [
+        (job("FAILED", flags=("COMPLETING",), exit_code=1), "ended"),
+        (job("PENDING", flags=("COMPLETING",)), "pending"),
+        (job("COMPLETING"), "running"),
+    ],
+    ids=["over", "requeued", "slurm-without-json"],
+)
+def test_a_job_that_completes_is_looked_at_closely(whole: Job, phase: str) -> None:
+    slurm = FakeSlurm(job("COMPLETING"), whole=whole)
+    assert JobLooker(t.cast(t.Any, slurm), 7, [], tail)().phase == phase
 
 
 def test_defaults_agree_with_the_documentation() -> None:
