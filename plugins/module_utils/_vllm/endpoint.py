@@ -119,7 +119,7 @@ class JobPlaces:
             # Where the engine was is where it most likely is; before that, nobody knows.
             return self._place or Verdict("unreachable", "job", job.detail or "Slurm does not say where the job runs")
         record, problem = self._record(job)
-        if record is None and self._place and self._place.job_started == job.started is not None:
+        if record is None and self._place and job.started and job.started == self._place.job_started:
             # The same run, whose record somebody has taken away: the engine has not moved.
             return self._place
         port = record.port if record else self._port
