@@ -14,11 +14,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = "sk-canary-0123456789"
 
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+
 
 class FakeEngine:
     """`answers` maps a path to (status, body), or to a function that gets the handler and misbehaves."""
 
     def __init__(self) -> None:
+        self.released = threading.Event()
+        self.reset(0)
+
+    def reset(self, port: int) -> None:
+        """Ready again, and nothing asked."""
         self.answers: dict[str, t.Any] = {
             "/health": (200, ""),
             "/version": (200, {"version": "0.32.0"}),
@@ -28,8 +35,7 @@ class FakeEngine:
         }
         self.key: str | None = None
         self.asked: list[tuple[str, str]] = []
-        self.released = threading.Event()
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:
@@ -52,6 +58,17 @@ class FakeEngine:
 
     def close(self, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
+
+    def redirect(self, location: str) -> Behaviour:
+        """Send the client elsewhere, which it must refuse: it would carry the key there."""
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(307)
+            handler.send_header("Location", location)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        return answer
 
     def babble(self, handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
@@ -87,11 +104,18 @@ def _handler(engine: FakeEngine) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        """A client that hangs up in the middle is what many a test is about."""
+
+
 @contextlib.contextmanager
 def fake_engine() -> t.Iterator[FakeEngine]:
     engine = FakeEngine()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(engine)) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), _handler(engine)) as server:
         engine.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

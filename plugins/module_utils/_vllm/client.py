@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 FaultKind = t.Literal["refused", "no_route", "reset", "timeout", "not_http", "tls"]
 
 LONGEST_BODY = 4 * 1024 * 1024
+# A host that is up takes a connection or refuses it at once; a packet lost on the way is sent again after 1 and 3 s.
+CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,18 @@ class Reply:
     status: int
     body: bytes
     seconds: float = 0.0
+    location: str = ""
 
     def json(self) -> t.Any:
         """The body as JSON, None if it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
+            # A stranger may send brackets without end.
             return None
+
+    def text(self) -> str:
+        return self.body.decode("utf-8", errors="replace")
 
 
 @dataclass(frozen=True)
@@ -72,18 +79,17 @@ class HttpClient:
     ) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
-        self._tls = parts.scheme == "https"
+        self._tls = _tls_context(verify) if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         self._prefix = parts.path.rstrip("/")
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-        self._verify = verify
         self._clock = clock
 
     def connect(self, timeout: float) -> Fault | None:
-        try:
-            socket.create_connection((self._host, self._port), timeout=timeout).close()
-        except OSError as error:
-            return fault_of(error, connected=False)
+        found = self._open(self._clock() + timeout)
+        if isinstance(found, Fault):
+            return found
+        found.close()
         return None
 
     def get(self, path: str, timeout: float) -> Reply | Fault:
@@ -94,61 +100,116 @@ class HttpClient:
 
     def _request(self, method: str, path: str, body: bytes | None, timeout: float) -> Reply | Fault:
         started = self._clock()
-        connection = self._connection(timeout)
-        try:
-            connection.connect()
-        except (OSError, ssl.SSLError) as error:
-            connection.close()
-            return fault_of(error, connected=False)
-        with _cut_after(connection, timeout) as cut:
+        sock = self._open(started + timeout)
+        if isinstance(sock, Fault):
+            return sock
+        connection = self._connection(sock)
+        with _cut_after(sock, started + timeout - self._clock()) as cut:
             headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
             try:
+                if isinstance(sock, ssl.SSLSocket):
+                    sock.do_handshake()
                 connection.request(method, self._prefix + path, body=body, headers=headers)
                 response = connection.getresponse()
                 content = response.read(LONGEST_BODY)
             except (OSError, http.client.HTTPException) as error:
-                if cut.is_set():
+                if cut.is_set() or isinstance(error, TimeoutError):
                     return Fault("timeout", f"no answer within {timeout:.1f} seconds")
                 return fault_of(error, connected=True)
+            finally:
+                connection.close()
             if cut.is_set():
                 return Fault("timeout", f"no complete answer within {timeout:.1f} seconds")
-        return Reply(status=response.status, body=content, seconds=self._clock() - started)
+        return Reply(
+            status=response.status,
+            body=content,
+            seconds=self._clock() - started,
+            location=response.getheader("Location") or "",
+        )
 
-    def _connection(self, timeout: float) -> http.client.HTTPConnection:
-        if not self._tls:
-            return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
-        context = ssl.create_default_context()
-        if not self._verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
+    def _open(self, ends: float) -> socket.socket | Fault:
+        """A connection to the first of the host's addresses that takes one, before our time ends."""
+        ends = min(ends, self._clock() + CONNECT_SECONDS)
+        addresses = _resolve(self._host, self._port, ends - self._clock())
+        if isinstance(addresses, Fault):
+            return addresses
+        fault = Fault("no_route", f"the name {self._host} has no address")
+        for family, kind, protocol, _name, address in addresses:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(max(ends - self._clock(), 0.05))
+                sock.connect(address)
+                sock.settimeout(None)
+                if self._tls is None:
+                    return sock
+                return self._tls.wrap_socket(sock, server_hostname=self._host, do_handshake_on_connect=False)
+            except OSError as error:
+                sock.close()
+                fault = fault_of(error, connected=False)
+        return fault
+
+    def _connection(self, sock: socket.socket) -> http.client.HTTPConnection:
+        """One that uses `sock` as it is, and names the port in its Host header when it is not the usual one."""
+        connection: http.client.HTTPConnection
+        if self._tls is None:
+            connection = http.client.HTTPConnection(self._host, self._port)
+        else:
+            connection = http.client.HTTPSConnection(self._host, self._port, context=self._tls)
+        connection.sock = sock
+        return connection
+
+
+def _tls_context(verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _resolve(host: str, port: int, seconds: float) -> list[t.Any] | Fault:
+    """The host's addresses. In a thread of its own: the resolver knows no time limit but that of its configuration."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    found: list[list[t.Any] | Fault] = []
+
+    def ask() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.append(fault_of(error, connected=False))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(max(seconds, 0.05))
+    return found[0] if found else Fault("no_route", f"no address for the name {host} in time")
 
 
 @contextlib.contextmanager
-def _cut_after(connection: http.client.HTTPConnection, seconds: float) -> t.Iterator[threading.Event]:
+def _cut_after(sock: socket.socket, seconds: float) -> t.Iterator[threading.Event]:
     """End the connection when its time is over. A socket's own timeout starts anew with each byte that drips in."""
     cut = threading.Event()
-    # Kept here: http.client gives up its reference once the server has announced to close.
-    sock = connection.sock
 
     def end() -> None:
         cut.set()
         with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+            # Not the method of an SSLSocket: that one waits for what it reads.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(max(seconds, 0.0), end)
     timer.daemon = True
     timer.start()
     try:
         yield cut
     finally:
         timer.cancel()
-        connection.close()
 
 
 def fault_of(error: Exception, *, connected: bool) -> Fault:
     """Name what an exception of the socket or HTTP layer means."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return Fault("no_route", f"the name of the host is not known here ({text})")
     if isinstance(error, ssl.SSLError):
         return Fault("tls", text)
     if isinstance(error, TimeoutError):

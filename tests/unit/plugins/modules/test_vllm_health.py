@@ -77,21 +77,24 @@ def test_check_mode_looks_once_and_does_not_fail(run: Run, engine: FakeEngine) -
     assert (found.get("failed", False), found["ready"], found["state"]) == (False, False, "loading")
 
 
+ADDRESS = "must give an http or https address without user or password, like http://gpu1:8000."
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"url": None}, "one of the following is required: url, host"),
-        ({"url": None, "host": "gpu1"}, "parameters are required together: host, port"),
+        ({"url": None}, "one of the following is required: url, host, job_id"),
+        ({"url": None, "host": "gpu1"}, "missing parameter(s) required by 'host': port"),
         ({"host": "gpu1", "port": 1}, "parameters are mutually exclusive: url|host, url|port"),
+        ({"url": None, "host": "gpu1", "port": 70000}, "port is 70000; it must be from 1 to 65535."),
+        ({"url": None, "job_id": 0}, "job_id is 0; it must be at least 1."),
+        ({"url": "gpu1:8000"}, f"url {ADDRESS}"),
+        ({"url": "http://me:secret@gpu1"}, f"url {ADDRESS}"),
+        ({"url": "http://gpu1..lab:8000"}, f"url {ADDRESS}"),
+        ({"url": None, "host": "x" * 70, "port": 1}, f"host {ADDRESS}"),
         (
-            {"url": "gpu1:8000"},
-            "url, or host and port, must give an http or https address without user or password, "
-            "like http://gpu1:8000.",
-        ),
-        (
-            {"url": "http://me:secret@gpu1"},
-            "url, or host and port, must give an http or https address without user or password, "
-            "like http://gpu1:8000.",
+            {"url": "http://gpu1:8000/?key=1"},
+            "url must be a base address without a query, a fragment or blanks, like http://gpu1:8000.",
         ),
         ({"timeout": -1}, "timeout is -1.0; it must be at least 0."),
         ({"interval": 0}, "interval is 0.0; it must be more than 0."),
@@ -106,22 +109,47 @@ def test_bad_options(run: Run, options: dict[str, t.Any], message: str) -> None:
     assert run(**options)["msg"] == message
 
 
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"", "it is empty. Put the key into it."),
+        (b"\xff\xfe", "it is not text. Check the path and who may read it."),
+        (
+            b"sk-canary-0123456789\nsk-canary-0123456789\n",
+            "it holds blanks, line breaks or other characters that no key has. Give the bare key, on one line.",
+        ),
+    ],
+    ids=["empty", "not-text", "two-lines"],
+)
+def test_bad_key_file(run: Run, tmp_path: Path, content: bytes, cause: str) -> None:
+    (tmp_path / "key").write_bytes(content)
+    message = run(api_key_file=str(tmp_path / "key"))["msg"]
+    assert message == f"Reading api_key_file {tmp_path / 'key'} failed: {cause}"
+
+
+def test_key_that_no_header_carries_is_refused_and_not_shown(run: Run) -> None:
+    found = run(api_key=f"{KEY}\u00e9")
+    assert found["msg"].startswith("Using api_key failed: it holds blanks, line breaks")
+    assert KEY not in json.dumps(found)
+
+
+def test_proxies_of_the_environment_are_not_used(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run(model="phi3")["ready"]
+
+
+def test_redirects_are_not_followed(run: Run, engine: FakeEngine) -> None:
+    with fake_engine() as other:
+        engine.answers["/v1/models"] = engine.redirect(f"{other.url}/v1/models")
+        found = run(model="phi3", api_key=KEY)
+        assert (found["state"], found["stage"]) == ("wrong_model", "model")
+        assert other.asked == []
+
+
 def test_null_counts_as_not_given(capsys: pytest.CaptureFixture[str]) -> None:
     found = run_module(vllm_health.main, capsys, url=None, timeout=0)
-    assert found["msg"] == "url is not set, and host and port are not both set; give one or the other."
-
-
-@pytest.mark.parametrize(
-    ("params", "url"),
-    [
-        ({"url": "http://gpu1:8000/v1/"}, "http://gpu1:8000"),
-        ({"url": "https://llm.example.org/"}, "https://llm.example.org"),
-        ({"url": None, "host": "gpu1", "port": 8000}, "http://gpu1:8000"),
-        ({"url": None, "host": "fe80::1", "port": 8000}, "http://[fe80::1]:8000"),
-    ],
-)
-def test_base_url(params: dict[str, t.Any], url: str) -> None:
-    assert vllm_health.base_url(params) == url
+    assert found["msg"] == "None of url, host and job_id is set; give url, or host and port, or job_id."
 
 
 def job(state: str, **more: t.Any) -> Job:
@@ -131,8 +159,9 @@ def job(state: str, **more: t.Any) -> Job:
 class FakeSlurm:
     """Stands for the Slurm client: what it says at each look."""
 
-    def __init__(self, *answers: Job | None | Exception) -> None:
+    def __init__(self, *answers: Job | None | Exception, whole: Job | None = None) -> None:
         self._answers = list(answers)
+        self.whole = whole
 
     def poll(self, job_id: int) -> Job | None:
         self._now = self._answers.pop(0)
@@ -141,13 +170,15 @@ class FakeSlurm:
         return self._now
 
     def job(self, job_id: int) -> Job | None:
-        return t.cast("Job | None", self._now)
+        # The whole answer of a job that squeue calls COMPLETING.
+        return self.whole or t.cast("Job | None", self._now)
 
     def recorded(self, job_id: int) -> Job | None:
         return None
 
-    def tail(self, path: str) -> str | None:
-        return f"loading\nRuntimeError: no room for {KEY}\n"
+
+def tail(path: str, user: str) -> str | None:
+    return f"{user} loading\nRuntimeError: no room for {KEY}\n"
 
 
 NO_ANSWER = CommandError("Asking for job 7 failed", command=[], rc=1, stderr="")
@@ -161,13 +192,31 @@ NO_ANSWER = CommandError("Asking for job 7 failed", command=[], rc=1, stderr="")
             JobSeen("pending", "job 7 (vllm-serve-phi3) on gpu1 is PENDING (Slurm's reason: Resources)"),
             id="pending",
         ),
-        pytest.param([job("RUNNING")], JobSeen("running", "job 7 (vllm-serve-phi3) on gpu1 is RUNNING"), id="running"),
+        pytest.param(
+            [job("PENDING", reason="BadConstraints")],
+            JobSeen(
+                "pending",
+                "job 7 (vllm-serve-phi3) on gpu1 is PENDING (Slurm's reason: BadConstraints) and can never start",
+                hopeless=True,
+            ),
+            id="hopeless",
+        ),
+        pytest.param(
+            [job("RUNNING", batch_host="gpu1", start_time=5)],
+            JobSeen("running", "job 7 (vllm-serve-phi3) on gpu1 is RUNNING", host="gpu1", started=5),
+            id="running",
+        ),
+        pytest.param(
+            [FileNotFoundError(2, "No such file or directory")],
+            JobSeen("unknown", "Asking for job 7 failed: No such file or directory"),
+            id="squeue-is-away",
+        ),
         pytest.param(
             [job("FAILED", exit_code=2, stdout="/x/7.out")],
             JobSeen(
                 "ended",
                 "job 7 (vllm-serve-phi3) on gpu1 ended as FAILED (exit code 2)",
-                "\nThe last lines of /x/7.out:\nloading\nRuntimeError: no room for ********",
+                "\nThe last lines of /x/7.out:\nvllm loading\nRuntimeError: no room for ********",
             ),
             id="failed",
         ),
@@ -186,8 +235,22 @@ NO_ANSWER = CommandError("Asking for job 7 failed", command=[], rc=1, stderr="")
     ],
 )
 def test_job_looker(answers: list[t.Any], expected: JobSeen) -> None:
-    looker = JobLooker(t.cast(t.Any, FakeSlurm(*answers)), 7, [KEY])
+    looker = JobLooker(t.cast(t.Any, FakeSlurm(*answers)), 7, [KEY], tail)
     assert [looker() for _answer in answers][-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("whole", "phase"),
+    [
+        (job("FAILED", flags=("COMPLETING",), exit_code=1), "ended"),
+        (job("PENDING", flags=("COMPLETING",)), "pending"),
+        (job("COMPLETING"), "running"),
+    ],
+    ids=["over", "requeued", "slurm-without-json"],
+)
+def test_a_job_that_completes_is_looked_at_closely(whole: Job, phase: str) -> None:
+    slurm = FakeSlurm(job("COMPLETING"), whole=whole)
+    assert JobLooker(t.cast(t.Any, slurm), 7, [], tail)().phase == phase
 
 
 def test_defaults_agree_with_the_documentation() -> None:

@@ -17,6 +17,9 @@ def reply(status: int, value: t.Any = "") -> Reply:
     return Reply(status=status, body=(value if isinstance(value, str) else json.dumps(value)).encode())
 
 
+TOKEN = {"usage": {"completion_tokens": 1}, "choices": [{"text": "x"}]}
+
+
 @pytest.mark.parametrize(
     ("job", "state"),
     [("pending", "pending"), ("ended", "job_failed"), ("running", None), ("unknown", None)],
@@ -44,6 +47,11 @@ def test_fault(kind: t.Any, job_runs: bool, state: str, stage: str) -> None:
     assert classify.of_fault(Fault(kind, "x"), "completion", job_runs=job_runs) == Verdict(
         t.cast(t.Any, state), t.cast(t.Any, stage), "x"
     )
+
+
+def test_silence_for_too_short_a_time_means_nothing() -> None:
+    verdict = classify.of_fault(Fault("timeout", "x"), "completion", job_runs=True, fair=False)
+    assert (verdict.state, verdict.cut) == ("loading", True)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +104,7 @@ def test_health(status: int, level: t.Any, state: str | None) -> None:
         pytest.param(
             reply(401, {"error": "Unauthorized"}),
             "phi3",
-            Verdict("auth_error", "model", "/v1/models answers 401"),
+            Verdict("auth_error", "model", "/v1/models answers 401", final=True),
             id="key",
         ),
         pytest.param(
@@ -124,7 +132,20 @@ def test_not_a_list_of_models(value: t.Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "task", "state"),
     [
-        pytest.param(reply(200, {"usage": {"completion_tokens": 1}}), "generate", None, id="token"),
+        pytest.param(reply(200, TOKEN), "generate", None, id="token"),
+        pytest.param(reply(200, {"usage": {"completion_tokens": 1}}), "generate", "hung", id="token-without-choice"),
+        pytest.param(
+            reply(200, TOKEN | {"usage": {"completion_tokens": True}}), "generate", "hung", id="no-number-of-tokens"
+        ),
+        pytest.param(reply(200, "[" * 100_000), "generate", "hung", id="brackets-without-end"),
+        pytest.param(reply(200, '{"data": [{"embedding": [NaN]}]}'), "embed", "hung", id="vector-of-nan"),
+        pytest.param(reply(200, {"data": [{"data": [[0.1], [0.2]]}]}), "pooling", None, id="pooling"),
+        pytest.param(reply(200, {"data": [{"data": [[[[[0.1]]]]]}]}), "pooling", "hung", id="pooling-too-deep"),
+        pytest.param(reply(200, {"data": [{"probs": [0.4, 0.6]}]}), "classify", None, id="classify"),
+        pytest.param(reply(200, {"data": [{"probs": []}]}), "classify", "hung", id="classify-nothing"),
+        pytest.param(reply(200, {"data": [{"score": 0.9}]}), "score", None, id="score"),
+        pytest.param(reply(200, {"data": [{"score": None}]}), "score", "hung", id="no-score"),
+        pytest.param(reply(501), "generate", "wrong_model", id="501-for-another-kind-of-model"),
         pytest.param(reply(200, {"usage": {"completion_tokens": 0}}), "generate", "hung", id="no-token"),
         pytest.param(reply(200, {"choices": [{"text": "x"}]}), "generate", "hung", id="no-usage"),
         pytest.param(reply(200, {"usage": {"completion_tokens": "1"}}), "generate", "hung", id="not-a-number"),
@@ -153,3 +174,36 @@ def test_the_server_s_own_words_are_shown_and_bounded() -> None:
     assert verdict is not None
     assert verdict.detail.startswith("/v1/completions answers 400: The model does not support Completions API xxx")
     assert len(verdict.detail) < 240
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://u:secret@evil.example.org:8443/v1/models?key=secret", "https://evil.example.org:8443/v1/models"),
+        ("/login?next=secret", "/login"),
+        ("http://[", "an unreadable address"),
+        ("/a\x1b[31m", "/a?[31m"),
+    ],
+)
+def test_a_redirect_is_named_without_what_may_be_secret(location: str, shown: str) -> None:
+    verdict = classify.of_models(Reply(307, b"", location=location), "phi3")
+    assert verdict == Verdict(
+        "wrong_model",
+        "model",
+        f"/v1/models answers 307, a redirect to {shown} that is not followed, for the key goes nowhere else",
+    )
+
+
+def test_a_stranger_s_names_are_shown_and_bounded() -> None:
+    value = {"data": [{"id": f"{number}-" + "x" * 10_000} for number in range(1000)]}
+    verdict = classify.of_models(reply(200, value), "phi3")
+    assert isinstance(verdict, Verdict)
+    assert verdict.detail.endswith(" and 980 more")
+    assert len(verdict.detail) < 5000
+    assert len(verdict.served_models) == classify.MOST_NAMES
+
+
+@pytest.mark.parametrize(("started", "state"), [(1000.0, "wrong_model"), (1800.0, None), (2100.0, None)])
+def test_a_server_older_than_the_job_is_another_s(started: float, state: str | None) -> None:
+    verdict = classify.of_stranger(started, 2000, 300.0)
+    assert (verdict and verdict.state) == state

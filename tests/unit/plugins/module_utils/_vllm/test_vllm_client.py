@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 
 import pytest
@@ -76,6 +77,51 @@ def test_https_to_a_server_that_has_none() -> None:
         fault = HttpClient(engine.url.replace("http:", "https:"), verify=False).get("/health", 5)
     assert isinstance(fault, Fault)
     assert fault.kind == "tls"
+
+
+def test_https_to_a_port_that_accepts_and_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        fault = HttpClient(f"https://127.0.0.1:{silent.getsockname()[1]}").get("/health", 0.3)
+        seconds = time.monotonic() - started
+    assert fault == Fault("timeout", "no answer within 0.3 seconds")
+    assert seconds < 2.0
+
+
+def test_a_resolver_that_takes_its_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def slow(*_arguments: object, **options: object) -> list[object]:
+        if options.get("flags"):
+            raise socket.gaierror
+        over.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    fault = HttpClient("http://gpu1:8000").get("/health", 0.1)
+    over.set()
+    assert fault == Fault("no_route", "no address for the name gpu1 in time")
+
+
+def test_ipv6() -> None:
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    heard: list[bytes] = []
+
+    def serve() -> None:
+        peer, _address = server.accept()
+        with peer:
+            heard.append(peer.recv(4096))
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with server:
+        port = server.getsockname()[1]
+        threading.Thread(target=serve, daemon=True).start()
+        answer = HttpClient(f"http://[::1]:{port}").get("/health", 5)
+    assert isinstance(answer, Reply)
+    assert f"Host: [::1]:{port}".encode() in heard[0]
 
 
 def test_unknown_host() -> None:

@@ -6,23 +6,29 @@
 from __future__ import annotations
 
 import json
+import random
 import typing as t
 from collections.abc import Callable
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.classify import JobSeen
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.client import Fault, Reply
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.climb import Target
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.endpoint import fixed
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.errors import HealthError
-from ansible_collections.llmops.cluster.plugins.module_utils._vllm.ladder import Found, Ladder, Target, wait_ready
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.ladder import Ladder
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.watch import Found, wait_ready
 
 REFUSED = Fault("refused", "connection refused")
 SLOW = Fault("timeout", "no answer within 30 seconds")
-TARGET = Target(name="http://gpu1:8000", model="phi3")
+URL = "http://gpu1:8000"
+TARGET = Target(model="phi3")
 
 
 class Clock:
     def __init__(self) -> None:
         self.now = 100.0
+        self.advance_with_each_request = 0.0
 
     def __call__(self) -> float:
         return self.now
@@ -43,6 +49,8 @@ class ScriptedClient:
         self._phase = phase
         self.paths: list[str] = []
         self.timeouts: list[float] = []
+        # None: there is no page of counters.
+        self.tokens_a_second: float | None = None
 
     def connect(self, timeout: float) -> Fault | None:
         return REFUSED if self._now() == "refused" else None
@@ -52,6 +60,8 @@ class ScriptedClient:
         phase = self._now()
         if phase == "refused":
             return REFUSED
+        if path == "/metrics":
+            return Reply(404, b"") if self.tokens_a_second is None else Reply(200, self._page())
         if path == "/health":
             return Reply(503, b"") if phase == "unwell" else ok()
         if path == "/version":
@@ -66,9 +76,18 @@ class ScriptedClient:
         if phase == "hung":
             self._clock.now += timeout
             return SLOW
+        if phase == "queued" and timeout < 100:
+            self._clock.now += timeout
+            return SLOW
         if phase == "loading":
             return Reply(503, b"")
-        return ok({"usage": {"completion_tokens": 1}, "data": [{"embedding": [1.0]}]})
+        return ok({"usage": {"completion_tokens": 1}, "choices": [{"text": "x"}], "data": [{"embedding": [1.0]}]})
+
+    def _page(self) -> bytes:
+        tokens = (self.tokens_a_second or 0.0) * self._clock.now
+        return (
+            f"vllm:generation_tokens_total {tokens}\nvllm:num_requests_running 32\nvllm:num_requests_waiting 5\n"
+        ).encode()
 
     def _now(self) -> str:
         return self._phase(self._clock.now - 100.0)
@@ -76,6 +95,7 @@ class ScriptedClient:
     def _note(self, path: str, timeout: float) -> None:
         self.paths.append(path)
         self.timeouts.append(timeout)
+        self._clock.now += self._clock.advance_with_each_request
 
 
 class Setup(t.NamedTuple):
@@ -89,11 +109,11 @@ def setup(
 ) -> Setup:
     clock = Clock()
     client = ScriptedClient(clock, phase if callable(phase) else lambda _now: phase)
-    ladder = Ladder(client, target, (lambda: job(clock.now - 100.0)) if job else None, clock)
+    ladder = Ladder(fixed(URL, client), target, (lambda: job(clock.now - 100.0)) if job else None, clock)
 
     def wait(timeout: float = 600.0, interval: float = 2.0, passes: int = 1) -> Found:
         return wait_ready(
-            ladder, target, timeout=timeout, interval=interval, passes=passes, clock=clock, sleep=clock.sleep
+            ladder, target, name=URL, timeout=timeout, interval=interval, passes=passes, clock=clock, sleep=clock.sleep
         )
 
     return Setup(clock, client, wait)
@@ -107,6 +127,9 @@ def test_ready_at_once() -> None:
         "state": "ready",
         "stage": "completion",
         "detail": "phi3 answers",
+        "busy": False,
+        "url": "http://gpu1:8000",
+        "restarts": 0,
         "waited": 0.0,
         "served_models": ["phi3"],
         "max_model_len": 256,
@@ -114,7 +137,7 @@ def test_ready_at_once() -> None:
         "completion_seconds": 0.05,
         "log": "",
     }
-    assert client.paths == ["/health", "/v1/models", "/v1/completions", "/version"]
+    assert client.paths == ["/health", "/v1/models", "/metrics", "/v1/completions", "/version"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +149,7 @@ def test_ready_at_once() -> None:
     ],
 )
 def test_lower_levels_ask_no_more_than_they_say(level: t.Any, paths: list[str]) -> None:
-    target = Target(name="x", model="phi3", level=level)
+    target = Target(model="phi3", level=level)
     _clock, client, wait = setup("hung", target=target)
     assert wait().facts["stage"] == level
     assert client.paths == paths
@@ -140,8 +163,23 @@ def test_ready_is_seen_within_a_second_and_never_before(when: float, before: str
     assert when <= waited <= when + 1.0
 
 
+def test_ready_is_seen_within_a_second_in_95_of_100_waits() -> None:
+    """The moment that the engine is ready falls anywhere, and each request takes up to 0.1 seconds."""
+    chance = random.Random(20261121)
+    delays = []
+    for _turn in range(200):
+        when, before = chance.uniform(0, 300), chance.choice(["refused", "unwell", "loading"])
+        clock, _client, wait = setup(lambda now, when=when, before=before: "ready" if now >= when else before)  # type: ignore[misc]
+        clock.advance_with_each_request = chance.uniform(0.001, 0.1)
+        delays.append(wait().facts["waited"] - when)
+    delays.sort()
+    assert delays[0] >= 0
+    assert delays[189] <= 1.0
+    assert delays[-1] <= 1.5
+
+
 def test_embedding_model_is_asked_for_a_vector() -> None:
-    _clock, client, wait = setup("ready", target=Target(name="x", model="phi3", task="embed"))
+    _clock, client, wait = setup("ready", target=Target(model="phi3", task="embed"))
     assert wait().facts["ready"]
     assert "/v1/embeddings" in client.paths
 
@@ -211,7 +249,15 @@ def test_wrong_model_is_final_only_when_it_stays() -> None:
     assert wait().facts["ready"]
 
 
-@pytest.mark.parametrize("timeout", [0.0, 1.0, 5.0, 33.0])
+def test_one_look_gives_a_request_its_whole_time() -> None:
+    clock, _client, wait = setup("hung")
+    with pytest.raises(HealthError) as caught:
+        wait(timeout=0)
+    assert clock.now - 100 == 30
+    assert caught.value.facts["state"] == "hung"
+
+
+@pytest.mark.parametrize("timeout", [1.0, 5.0, 33.0])
 def test_total_time_is_kept_however_slow_the_engine(timeout: float) -> None:
     clock, _client, wait = setup("hung")
     with pytest.raises(HealthError):
@@ -238,7 +284,7 @@ def running_then_ended(when: float) -> Callable[[float], JobSeen]:
 def test_pending_job_is_not_probed() -> None:
     _clock, client, wait = setup("ready", lambda now: JobSeen("pending" if now < 60 else "running", "job 7 is PENDING"))
     assert 60 <= wait().facts["waited"] <= 62
-    assert len(client.paths) == 4
+    assert len(client.paths) == 5
 
 
 def test_running_job_with_a_closed_port_is_starting() -> None:
@@ -274,3 +320,110 @@ def test_slurm_is_asked_at_most_every_other_second() -> None:
     _clock, _client, wait = setup(lambda now: "ready" if now > 100 else "refused", job)
     wait()
     assert len(asked) <= 52
+
+
+def runs(*runs: tuple[float, str, int | None]) -> Callable[[float], JobSeen]:
+    """A job by time: from when on it is in which phase, and when Slurm says that it started."""
+
+    def job(now: float) -> JobSeen:
+        phase, started = next((phase, started) for since, phase, started in reversed(runs) if now >= since)
+        return JobSeen(t.cast(t.Any, phase), f"job 7 is {phase}", host="gpu1", started=started)
+
+    return job
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(runs((0, "running", 1), (50, "pending", None), (55, "running", 2)), id="seen-in-the-queue"),
+        pytest.param(runs((0, "running", 1), (55, "running", 2)), id="between-two-looks"),
+    ],
+)
+def test_a_requeue_begins_the_clock_of_loading_anew(job: Callable[[float], JobSeen]) -> None:
+    _clock, _client, wait = setup(lambda now: "ready" if now >= 110 else "refused", job)
+    facts = wait(timeout=60).facts
+    assert 110 <= facts["waited"] <= 111
+    assert facts["restarts"] == 1
+
+
+def test_a_job_that_is_requeued_for_ever_is_not_waited_for_as_long() -> None:
+    clock, _client, wait = setup("refused", lambda now: JobSeen("running", "job 7", "", "gpu1", int(now // 30)))
+    with pytest.raises(HealthError) as caught:
+        wait(timeout=60)
+    assert clock.now - 100 <= 5 * 30 + 60 + 2
+    assert "(its job was requeued 7 times meanwhile)" in caught.value.message
+
+
+def test_ready_is_not_said_of_a_job_that_has_just_ended() -> None:
+    clock, _client, wait = setup("ready", lambda now: JobSeen("running" if now < 0.1 else "ended", "job 7"))
+    clock.advance_with_each_request = 0.1
+    with pytest.raises(HealthError) as caught:
+        wait()
+    assert caught.value.facts["state"] == "job_failed"
+
+
+def test_a_pass_of_the_run_before_does_not_count() -> None:
+    _clock, client, wait = setup("ready", runs((0, "running", 1), (3, "running", 2)))
+    wait(passes=12)
+    assert client.paths.count("/v1/completions") > 12
+
+
+def test_slurm_that_speaks_up_late_is_no_requeue() -> None:
+    asked: list[float] = []
+
+    def job(now: float) -> JobSeen:
+        asked.append(now)
+        return JobSeen("unknown" if len(asked) == 1 else "running", started=5)
+
+    _clock, _client, wait = setup("ready", job)
+    assert (wait().facts["waited"], wait().facts["restarts"]) == (0.0, 0)
+
+
+def test_a_job_that_can_never_start_fails_at_once() -> None:
+    clock, _client, wait = setup("refused", lambda _now: JobSeen("pending", "job 7 is PENDING", hopeless=True))
+    with pytest.raises(HealthError) as caught:
+        wait()
+    assert clock.now == 100
+    assert caught.value.message.endswith(
+        "it is pending at stage job: job 7 is PENDING. Change its options to what the cluster has, and submit it again."
+    )
+
+
+class TestBusyOrHung:
+    """The completion does not come in time: the engine's counters tell why."""
+
+    def test_an_engine_that_works_is_not_dead(self) -> None:
+        _clock, client, wait = setup("hung")
+        client.tokens_a_second = 5.0
+        with pytest.raises(HealthError) as caught:
+            wait(timeout=0)
+        assert caught.value.facts["busy"] is True
+        assert caught.value.message == (
+            "Waiting for phi3 at http://gpu1:8000 failed: after 30 seconds it is loading at stage completion: "
+            "no answer within 30 seconds, but it works: 32 requests running, 5 waiting. "
+            "It is full: raise timeout or request_timeout, or give it more replicas."
+        )
+
+    def test_one_whose_counters_stand_still_is(self) -> None:
+        _clock, client, wait = setup("hung")
+        client.tokens_a_second = 0.0
+        with pytest.raises(HealthError) as caught:
+            wait(timeout=0)
+        assert (caught.value.facts["state"], caught.value.facts["busy"]) == ("hung", False)
+
+    def test_a_busy_one_gets_more_time_for_its_answer(self) -> None:
+        _clock, client, wait = setup("queued")
+        client.tokens_a_second = 5.0
+        assert wait().facts["ready"]
+        assert [limit for path, limit in zip(client.paths, client.timeouts, strict=True) if "compl" in path] == [
+            30,
+            60,
+            120,
+        ]
+
+    def test_a_look_cut_short_by_our_deadline_proves_nothing(self) -> None:
+        _clock, _client, wait = setup(lambda now: "loading" if now < 29.0 else "hung")
+        with pytest.raises(HealthError) as caught:
+            wait(timeout=30)
+        assert caught.value.facts["state"] == "loading"
+        assert caught.value.facts["detail"] == "/v1/completions answers 503"
