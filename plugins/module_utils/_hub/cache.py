@@ -152,10 +152,11 @@ class ModelCache:
             with contextlib.suppress(FileNotFoundError):
                 (self.verified / file.blob).replace(self.blobs / file.blob)
         self._write(self._manifest_path(manifest.commit), manifest.dump())
-        if self.damaged(manifest.commit, files):
-            self._link_snapshot(manifest.commit, files)
         shutil.rmtree(self.verified, ignore_errors=True)
         shutil.rmtree(self.fetching, ignore_errors=True)
+        # Last, because who finds the snapshot looks no further.
+        if self.damaged(manifest.commit, files):
+            self._link_snapshot(manifest.commit, files)
 
     def set_ref(self, revision: str, commit: str) -> None:
         if not COMMIT.fullmatch(revision):
@@ -182,10 +183,12 @@ class ModelCache:
     def has_leftovers(self) -> bool:
         """Whether the folder holds work of ours and nothing to read: a download or a removal that was interrupted."""
         snapshots = self.folder / "snapshots"
-        return self.work.is_dir() and not (snapshots.is_dir() and os.listdir(snapshots))
+        if not self.folder.is_dir() or (snapshots.is_dir() and os.listdir(snapshots)):
+            return False
+        return self.work.is_dir() or not os.listdir(self.folder)
 
     def remove_leftovers(self) -> None:
-        """The folder of work goes last, so that an interrupted removal is known as one."""
+        """Our folder of work goes last, so that an interrupted removal is known as one."""
         for place in self.folder.iterdir():
             if place != self.work:
                 shutil.rmtree(place) if place.is_dir() else place.unlink()
