@@ -56,9 +56,11 @@ options:
         A name is looked up in the cache, not on the hub. If no revision of the repository is left to see, what an
         interrupted download left goes too.
       - V(absent) refuses while the revision is in use. It is when a process of this host has its files open, or when
-        a job that waits or runs in this cluster's Slurm names in its script or submission the commit, or the repository
-        without the commit of another revision that is in the cache. Run it as root, or only this user's jobs are seen.
-        Where Slurm is not installed, only this host's processes are looked at.
+        a job that waits or runs in this cluster's Slurm names it in its script or, where the script takes arguments, in
+        its submission. To name it is to have its commit, or the repository without the commit of another revision that
+        is in the cache. An answer that Slurm does not give counts as yes.
+      - Run V(absent) as root, or only this user's jobs are seen. Where Slurm is not installed, only the processes of
+        this host are looked at.
     type: str
     choices: [present, absent]
     default: present
@@ -231,13 +233,19 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub.download impor
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import HubError
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest import (
+    COMMIT,
     DEFAULT_PATTERNS,
     Choice,
     invalid_name,
 )
-from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import jobs_with, processes_with
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import (
+    Queue,
+    jobs_with,
+    processes_with,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.command import read_environment
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
 
 # Seconds until a controller that does not answer makes a removal fail.
@@ -298,19 +306,29 @@ def read_token(params: dict[str, t.Any]) -> str | None:
 
 
 def find_users(module: AnsibleModule, cache: ModelCache, commit: str) -> list[str]:
-    found = processes_with(cache.unused_blobs(without=commit))
+    found = processes_with(set(cache.unused_blobs(without=commit)))
     if connect.slurm_is_here(module):
         account = connect.find_account(None)
-        client = SlurmClient(connect.find_tools(module, account), account, os.environ, patience=SLURM_PATIENCE)
+        tools = connect.find_tools(module, account)
+        client = SlurmClient(tools, account, os.environ, patience=SLURM_PATIENCE)
+        queue = Queue(client, tools, read_environment(account, os.environ))
         # Only root is shown everybody's scripts; the cache of another user serves that user's jobs.
         user = None if os.geteuid() == 0 else account.name
         others = [other for other in cache.commits() if other != commit]
         try:
-            found += jobs_with(client, user, cache.repo_id, commit, others)
+            found += jobs_with(queue, user, cache.repo_id, commit, others)
         except SlurmError as error:
             message = f"Asking Slurm which jobs use {commit} of {cache.repo_id} failed, so it is kept. {error.message}"
             raise HubError(kind="in_use", message=message) from error
     return found
+
+
+def warn_of_unknown(module: AnsibleModule, cache: ModelCache, outcome: Outcome) -> None:
+    """That a name stands for nothing here may also mean that the model came by its commit."""
+    revision = module.params["revision"]
+    if not outcome.changed and not COMMIT.fullmatch(revision) and (here := cache.commits()):
+        cause = f"{cache.repo_id} has no revision {revision} in {cache.cache_dir}"
+        module.warn(f"{cause}, so nothing was removed. These are there: {', '.join(here)}.")
 
 
 def run(module: AnsibleModule) -> Outcome:
@@ -325,7 +343,9 @@ def run(module: AnsibleModule) -> Outcome:
         check_mode=module.check_mode,
     )
     if params["state"] == "absent":
-        return ensure_absent(cache, request, lambda cache, commit: find_users(module, cache, commit))
+        outcome = ensure_absent(cache, request, lambda cache, commit: find_users(module, cache, commit))
+        warn_of_unknown(module, cache, outcome)
+        return outcome
     token = read_token(params)
     if token:
         module.no_log_values.add(token)

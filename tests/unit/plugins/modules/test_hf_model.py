@@ -16,8 +16,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub import cache a
 from ansible_collections.llmops.cluster.plugins.module_utils._hub import download
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.cache import ModelCache
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.server import HubHandler, RefusalError
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import Queue
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import CommandError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 from ansible_collections.llmops.cluster.plugins.modules import hf_model
@@ -566,25 +566,18 @@ def test_second_writer_waits_and_finds_it_present(hub: Hub, cache_dir: Path) -> 
     assert hub.bytes_of_files() == SIZE
 
 
-class FakeSlurm:
-    """The queue as hf_model asks for it: one job, or no answer."""
+def with_slurm(monkeypatch: pytest.MonkeyPatch, script: str | None) -> None:
+    """A queue with one job, or one that gives no answer."""
 
-    def __init__(self, script: str | None) -> None:
-        self._script = script
-
-    def jobs_named(self, name: str | None, user: str | None) -> list[Job]:
-        if self._script is None:
+    def live(queue: Queue, user: str | None) -> list[Job]:
+        if script is None:
             raise CommandError("squeue gave no answer.", command=["squeue"], rc=1, stderr="")
         return [Job(job_id=12, name="vllm-serve-tiny", user="vllm", state="RUNNING", nodes="gpu1")]
 
-    def batch_script(self, job_id: int) -> str | None:
-        return self._script
-
-
-def with_slurm(monkeypatch: pytest.MonkeyPatch, script: str | None) -> None:
     monkeypatch.setattr(connect, "slurm_is_here", lambda module: True)
     monkeypatch.setattr(connect, "find_tools", lambda module, account: None)
-    monkeypatch.setattr(hf_model, "SlurmClient", lambda *_args, **_options: t.cast(SlurmClient, FakeSlurm(script)))
+    monkeypatch.setattr(Queue, "live", live)
+    monkeypatch.setattr(Queue, "script", lambda queue, job: script)
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -616,6 +609,19 @@ def test_no_answer_of_slurm_is_not_taken_for_no_job(run: Run, monkeypatch: pytes
         f"Asking Slurm which jobs use {MAIN} of org/tiny failed, so it is kept. squeue gave no answer."
     )
     assert Path(path).is_dir()
+
+
+def test_a_name_that_the_cache_does_not_know_is_no_silent_success(run: Run) -> None:
+    run(revision=MAIN)
+    absent = run(state="absent")
+    assert absent["changed"] is False
+    assert "so nothing was removed. These are there: " + MAIN in str(absent["warnings"])
+
+
+def test_a_commit_that_is_not_here_is_absent_without_a_word(run: Run, cache_dir: Path) -> None:
+    run(revision=MAIN)
+    # Warnings of other tests in this process are still there.
+    assert str(cache_dir) not in str(run(state="absent", revision=OLD).get("warnings"))
 
 
 def test_nothing_to_remove_needs_no_answer_of_slurm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

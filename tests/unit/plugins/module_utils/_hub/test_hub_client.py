@@ -112,7 +112,7 @@ def test_another_thing_than_the_file_is_seen_before_it_is_read(
     page = b"<html>Log in!</html>\n"
 
     def portal(handler: FaultInjectingHandler) -> bool:
-        handler.answer(page, **headers)
+        handler.answer(page, None, **headers)
         return True
 
     with running_hub(root, faulty(portal)) as hub, pytest.raises(HubError) as caught:

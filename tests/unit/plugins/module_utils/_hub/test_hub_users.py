@@ -8,16 +8,19 @@ import mmap
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import (
-    has_script,
+    Queue,
     jobs_with,
     names,
     processes_with,
 )
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import Completed
 
 COMMIT, OTHER = "1" * 40, "2" * 40
 BLOB = "a" * 64
@@ -49,82 +52,78 @@ def test_names(text: str, expected: bool) -> None:
     assert names(text, "org/tiny", COMMIT, [OTHER]) is expected
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("sbatch x.sh", True),
-        ("/usr/bin/sbatch --parsable x", True),
-        ("srun hostname", False),
-        ("salloc", False),
-        ("", True),
-    ],
-)
-def test_has_script(line: str, expected: bool) -> None:
-    assert has_script(line) is expected
+class FakeSlurm:
+    """A client, and what scontrol says when it is asked for a script: as Slurm 24.11 does, with exit code 0 always."""
 
-
-class FakeQueue:
-    """Slurm as far as it is asked."""
-
-    def __init__(self, scripts: dict[int, str | None], jobs: list[Job]) -> None:
-        self.scripts, self.jobs, self.read = scripts, jobs, list[int]()
+    def __init__(self, jobs: list[Job], scripts: dict[int, str | tuple[str, str]], recorded: str = "") -> None:
+        self._jobs, self._scripts, self._recorded = jobs, scripts, recorded
         self.user: str | None = "never asked"
+        self.read: list[int] = []
 
     def jobs_named(self, name: str | None, user: str | None) -> list[Job]:
         self.user = user
-        return self.jobs
+        return self._jobs
 
-    def batch_script(self, job_id: int) -> str | None:
-        self.read.append(job_id)
-        return self.scripts.get(job_id)
+    def recorded(self, job_id: int) -> Job | None:
+        return job(job_id, submit_line=self._recorded) if self._recorded else None
+
+    def run(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
+        assert argv[:3] == ["scontrol", "write", "batch_script"]
+        assert argv[4] == "-"
+        self.read.append(int(argv[3]))
+        said = self._scripts[int(argv[3])]
+        out, err = (said, "") if isinstance(said, str) else said
+        return Completed(tuple(argv), 0, out, err)
+
+    def queue(self) -> Queue:
+        tools = command.Tools(sbatch="sbatch", squeue="squeue", scontrol="scontrol", scancel="scancel")
+        return Queue(self, tools, {}, self.run)
 
 
-def job(
-    job_id: int, state: str = "RUNNING", nodes: str = "gpu1", submit_line: str = "sbatch x.sh", group: int = 0
-) -> Job:
+def job(job_id: int, state: str = "RUNNING", nodes: str = "gpu1", submit_line: str = "", group: int = 0) -> Job:
     return Job(
         job_id=job_id, name="serve", user="vllm", state=state, nodes=nodes, submit_line=submit_line, group_id=group
     )
 
 
-USES, OTHERWISE = f"#!/bin/sh\nvllm serve org/tiny --revision {COMMIT}\n", "#!/bin/sh\nsleep 1\n"
+USES = f"#!/bin/sh\nvllm serve org/tiny --revision {COMMIT}\n"
+OTHERWISE, ARGUMENTS = "#!/bin/sh\nsleep 1\n", '#!/bin/sh\nvllm serve "$1"\n'
+NO_ID = ("", "job script retrieval failed: Invalid job id specified\n")
+NO_SCRIPT = ("", "job script retrieval failed: Job script not specified\n")
+NOT_SHOWN = ("", "job script retrieval failed: Invalid user id\n")
+NOT_HEARD = ("", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n")
+FOUND = ["job 1 (serve of vllm, RUNNING on gpu1)"]
+PERHAPS = ["perhaps job 1 (serve of vllm, RUNNING on gpu1), whose script Slurm does not show"]
 
 
 @pytest.mark.parametrize(
-    ("scripts", "jobs", "found"),
+    ("one", "script", "recorded", "found"),
     [
-        pytest.param({1: USES}, [job(1)], ["job 1 (serve of vllm, RUNNING on gpu1)"], id="running"),
-        pytest.param({1: USES}, [job(1, "PENDING", "")], ["job 1 (serve of vllm, PENDING)"], id="waiting"),
-        pytest.param({1: USES}, [job(1, "CANCELLED")], [], id="ended"),
-        pytest.param({1: OTHERWISE}, [job(1)], [], id="another-job"),
-        pytest.param(
-            {1: OTHERWISE},
-            [job(1, submit_line="sbatch x.sh org/tiny")],
-            ["job 1 (serve of vllm, RUNNING on gpu1)"],
-            id="argument-of-the-submission",
-        ),
-        pytest.param(
-            {},
-            [job(1)],
-            ["perhaps job 1 (serve of vllm, RUNNING on gpu1), whose script Slurm does not show to this user"],
-            id="unknown-is-not-no",
-        ),
-        pytest.param({}, [job(1, submit_line="srun hostname")], [], id="no-script"),
-        pytest.param(
-            {}, [job(1, submit_line="srun vllm serve org/tiny")], ["job 1 (serve of vllm, RUNNING on gpu1)"], id="srun"
-        ),
+        pytest.param(job(1), USES, "", FOUND, id="running"),
+        pytest.param(job(1, "PENDING", ""), USES, "", ["job 1 (serve of vllm, PENDING)"], id="waiting"),
+        pytest.param(job(1, "CANCELLED"), USES, "", [], id="ended"),
+        pytest.param(job(1), OTHERWISE, "", [], id="another-job"),
+        pytest.param(job(1, submit_line="sbatch x.sh org/tiny"), ARGUMENTS, "", FOUND, id="argument"),
+        pytest.param(job(1), ARGUMENTS, "sbatch x.sh org/tiny", FOUND, id="argument-from-accounting"),
+        pytest.param(job(1), ARGUMENTS, "", [], id="argument-that-nobody-knows"),
+        pytest.param(job(1, submit_line="sbatch org/tiny.sh org/tiny"), OTHERWISE, "", [], id="takes-no-argument"),
+        pytest.param(job(1, submit_line="srun vllm serve org/tiny"), NO_SCRIPT, "", FOUND, id="srun"),
+        pytest.param(job(1, submit_line="salloc"), NO_SCRIPT, "", [], id="salloc"),
+        pytest.param(job(1), NO_ID, "", [], id="has-just-ended"),
+        pytest.param(job(1), NOT_SHOWN, "", PERHAPS, id="not-shown"),
+        pytest.param(job(1), NOT_HEARD, "", PERHAPS, id="no-answer"),
     ],
 )
-def test_jobs(scripts: dict[int, str | None], jobs: list[Job], found: list[str]) -> None:
-    queue = FakeQueue(scripts, jobs)
-    assert jobs_with(queue, None, "org/tiny", COMMIT, [OTHER]) == found
-    assert queue.user is None
+def test_jobs(one: Job, script: str | tuple[str, str], recorded: str, found: list[str]) -> None:
+    slurm = FakeSlurm([one], {1: script}, recorded)
+    assert jobs_with(slurm.queue(), None, "org/tiny", COMMIT, [OTHER]) == found
+    assert slurm.user is None
 
 
 def test_an_array_is_one_job() -> None:
-    queue = FakeQueue({8: USES, 9: USES}, [job(8, group=7), job(9, group=7)])
-    assert len(jobs_with(queue, "vllm", "org/tiny", COMMIT, [])) == 1
-    assert (len(queue.read), queue.user) == (1, "vllm")
+    slurm = FakeSlurm([job(8, group=7), job(9, group=7)], {8: USES, 9: USES})
+    assert len(jobs_with(slurm.queue(), "vllm", "org/tiny", COMMIT, [])) == 1
+    assert (len(slurm.read), slurm.user) == (1, "vllm")
 
 
 HOLDER = """
