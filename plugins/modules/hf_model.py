@@ -11,9 +11,9 @@ version_added: 0.1.0
 short_description: Keep a model of a Hugging Face hub in a local cache
 description:
   - Makes one revision of a model present in a cache with the layout of C(HF_HUB_CACHE), or absent from it.
-  - Free space is checked before the first byte. Every file is verified against the size and hash that the hub states.
-    The revision becomes visible by one rename after all of it has been verified, so a reader finds all of a model or
-    none of it.
+  - Free space, less what other runs that are at work will take, is checked before the first byte. Every file is verified
+    against the size and hash that the hub states. The revision becomes visible by one rename after all of it has been
+    verified, so a reader finds all of a model or none of it.
   - A run that was interrupted, killed or cut off loses nothing. The next one goes on in the middle of each file, and
     does not fetch again what is here.
   - A revision given as a commit that is already complete costs no network access at all.
@@ -30,7 +30,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - RV(bytes_to_download) tells what a run would fetch. The hub is asked for the listing.
+      - RV(bytes_to_download) tells what a run would fetch. The hub is asked for the listing and, because hubs list what
+        they then do not give, for one byte of a file.
       - With O(state=absent), whether the revision is in use is looked up as in a run.
   diff_mode:
     support: full

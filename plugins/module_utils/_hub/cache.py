@@ -109,6 +109,14 @@ class ModelCache:
         """Bytes of these files that an interrupted run did not leave here."""
         return sum(file.size - min(_size(self.part(file)) or 0, file.size) for file in files)
 
+    def promised_to_others(self, announced: dict[str, int]) -> int:
+        """Bytes that other runs announced for their repositories in this cache and have not written yet."""
+        promised = 0
+        for name, needed in announced.items():
+            places = [self.cache_dir / name / self.work.name / place.name for place in (self.fetching, self.verified)]
+            promised += max(0, needed - sum(_size(file) or 0 for place in places for file in place.glob("*")))
+        return promised
+
     def unused_blobs(self, without: str | None = None) -> list[str]:
         """Blobs that no snapshot links to, `without` left out of the snapshots."""
         used: set[str] = set()

@@ -164,6 +164,19 @@ class Claim:
             )
             raise HubError(kind="lock", message=message)
 
+    def announce(self, needed: int) -> None:
+        """Say how many bytes this run is going to write, for others that look at the free space."""
+        text = json.dumps(asdict(Owner.me()) | {"bytes": needed})
+        self._tickets.path(self._number).write_text(text, "utf-8")
+
+    def announced_by_others(self) -> dict[str, int]:
+        """The folders beside ours whose tickets are held by runs at work, and the bytes they announced."""
+        mine = self._tickets.read(self._number)
+        now = mine[1] if mine else 0
+        others = [one for one in self._tickets.folder.parent.iterdir() if one.is_dir() and one != self._tickets.folder]
+        found = {folder.name: _announced(Tickets(folder), now) for folder in others}
+        return {name: count for name, count in found.items() if count}
+
     def beat(self, stop: threading.Event) -> None:
         while not stop.wait(BEAT):
             with contextlib.suppress(OSError):
@@ -222,6 +235,18 @@ def _take(
         )
         raise HubError(kind="lock", message=message) from error
     return taken[0]
+
+
+def _announced(tickets: Tickets, now: int) -> int:
+    """`now` is the time of our own ticket, so that of the same file server's clock."""
+    found = tickets.read(tickets.highest())
+    owner = Owner.load(found[0]) if found else None
+    if found is None or owner is None:
+        return 0
+    alive = owner.alive()
+    if alive is None:
+        alive = now - found[1] < STALE * 10**9
+    return int(json.loads(found[0]).get("bytes", 0)) if alive else 0
 
 
 def _place() -> str:

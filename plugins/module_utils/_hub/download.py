@@ -80,7 +80,7 @@ def ensure_present(cache: ModelCache, client: Client, request: Request, sleep: S
     if _is_current(cache, request, wanted):
         return _unchanged(cache, wanted.commit, wanted.files)
     if request.check_mode:
-        return _plan(cache, request, wanted)
+        return _plan(cache, client, request, wanted, sleep)
     with claim(cache.locks, what=_what(cache), timeout=request.lock_timeout, sleep=sleep) as mine:
         # Whoever held it may have brought the revision.
         if _is_current(cache, request, wanted):
@@ -157,9 +157,14 @@ def _differences(cache: ModelCache, request: Request, wanted: Wanted) -> Differe
     return tracker
 
 
-def _plan(cache: ModelCache, request: Request, wanted: Wanted) -> Outcome:
+def _plan(cache: ModelCache, client: Client, request: Request, wanted: Wanted, sleep: Sleep) -> Outcome:
     tracker = _differences(cache, request, wanted)
-    return _outcome(cache, wanted.commit, wanted.files, tracker, to_download=cache.to_come(cache.lacking(wanted.files)))
+    lacking = cache.lacking(wanted.files)
+    if some := [file for file in lacking if file.size]:
+        # Hubs list what they then do not give. One byte tells whether a run would get in.
+        smallest = min(some, key=lambda file: file.size)
+        transfer.with_retries(lambda: client.open(cache.repo_id, wanted.commit, smallest, 0, 0), sleep).close()
+    return _outcome(cache, wanted.commit, wanted.files, tracker, to_download=cache.to_come(lacking))
 
 
 def _bring(cache: ModelCache, client: Client, request: Request, wanted: Wanted, mine: Claim, sleep: Sleep) -> Outcome:
@@ -171,7 +176,9 @@ def _bring(cache: ModelCache, client: Client, request: Request, wanted: Wanted, 
         return _outcome(cache, wanted.commit, wanted.files, tracker)
     todo = _to_fetch(cache, request, wanted)
     needed = cache.to_come(todo)
-    check_space(needed, free_bytes(cache.cache_dir), request.reserve_bytes, str(cache.cache_dir), cache.repo_id)
+    mine.announce(_size(todo))
+    promised = cache.promised_to_others(mine.announced_by_others())
+    check_space(cache, needed, free_bytes(cache.cache_dir), request.reserve_bytes, promised)
     cache.prepare(todo)
     downloaded = _fetch_all(cache, client, request, wanted.commit, todo, mine, sleep)
     mine.check()
@@ -196,11 +203,14 @@ def _to_fetch(cache: ModelCache, request: Request, wanted: Wanted) -> list[Model
     return lacking + bad
 
 
-def check_space(needed: int, free: int, reserve: int, path: str, repo_id: str) -> None:
-    if needed and needed + reserve > free:
+def check_space(cache: ModelCache, needed: int, free: int, reserve: int, promised: int) -> None:
+    """`promised` is what other runs, of other repositories, are going to write into the same cache."""
+    if needed and needed + reserve + promised > free:
+        others = f", of which other downloads that are under way will take {promised}" if promised else ""
         message = (
-            f"Downloading {repo_id} into {path} failed: {needed} bytes needed and {reserve} bytes to stay free, but "
-            f"only {free} bytes are free. Make room, choose another cache_dir or lower reserve_bytes."
+            f"Downloading {cache.repo_id} into {cache.cache_dir} failed: {needed} bytes needed and {reserve} bytes to "
+            f"stay free, but only {free} bytes are free{others}. Make room, choose another cache_dir or lower "
+            "reserve_bytes."
         )
         raise HubError(kind="disk", message=message)
 

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._hub import cache as hub_cache
 from ansible_collections.llmops.cluster.plugins.module_utils._hub import download
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.cache import ModelCache
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.claim import claim
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.server import HubHandler, RefusalError
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import Queue
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
@@ -105,20 +106,21 @@ def test_create_twice_each_first_in_check_mode(run: Run, hub: Hub, cache_dir: Pa
     planned = run(check=True)
     assert (planned["changed"], planned["bytes_to_download"], planned["bytes_downloaded"]) == (True, SIZE, 0)
     assert not cache_dir.exists()
+    assert hub.bytes_of_files() == 1
 
     done = run()
     assert (done["changed"], done["bytes_downloaded"], done["commit"]) == (True, SIZE, MAIN)
     assert done["diff"] == planned["diff"]
     assert (done["files"], done["total_bytes"]) == (WANTED, SIZE)
     assert snapshot_files(done["path"]) == {name: FILES[name] for name in WANTED}
-    assert hub.bytes_of_files() == SIZE
+    assert hub.bytes_of_files() == 1 + SIZE
 
     for check in (True, False):
         again = run(check=check)
         assert (again["changed"], again["bytes_to_download"], again["bytes_downloaded"]) == (False, 0, 0)
         assert again["path"] == done["path"]
         assert again["diff"] == {"before": {}, "after": {}}
-    assert hub.bytes_of_files() == SIZE
+    assert hub.bytes_of_files() == 1 + SIZE
 
 
 def test_what_is_published_reads_as_an_ordinary_cache(run: Run, cache_dir: Path) -> None:
@@ -443,6 +445,30 @@ def test_no_room_is_seen_before_the_first_byte(run: Run, hub: Hub, monkeypatch: 
     assert hub.bytes_of_files() == 0
 
 
+@pytest.mark.parametrize(("free", "fits"), [(SIZE + 500, True), (SIZE + 499, False)])
+def test_room_that_another_download_will_take_is_not_free(
+    run: Run, hub: Hub, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
+) -> None:
+    monkeypatch.setattr(download, "free_bytes", lambda path: free)
+    other = ModelCache(cache_dir, "org/other")
+    idle = ModelCache(cache_dir, "org/idle")
+    with claim(idle.locks, what="idle", timeout=0) as ended:
+        ended.announce(10**9)
+    with claim(other.locks, what="other", timeout=0) as theirs:
+        theirs.announce(700)
+        for folder in (other.fetching, other.verified):
+            folder.mkdir(parents=True)
+            (folder / "x").write_bytes(bytes(100))
+        done = run()
+    if fits:
+        assert done["changed"] is True
+    else:
+        assert done["error_kind"] == "disk"
+        part = f"only {free} bytes are free, of which other downloads that are under way will take 500. Make room"
+        assert part in done["msg"]
+        assert hub.bytes_of_files() == 0
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "part"),
     [
@@ -477,9 +503,10 @@ def test_failures_name_the_thing(
     ],
     ids=["no-token", "not-accepted"],
 )
-def test_gated(run: Run, hub: Hub, options: dict[str, t.Any], kind: str, part: str) -> None:
+@pytest.mark.parametrize("check", [True, False])
+def test_gated(run: Run, hub: Hub, options: dict[str, t.Any], kind: str, part: str, check: bool) -> None:
     hub.server.gated[REPO] = SECRET
-    failed = run(**options)
+    failed = run(check=check, **options)
     assert failed["error_kind"] == kind
     assert part in failed["msg"]
     assert f"{hub.url}/org/tiny" in failed["msg"]

@@ -144,6 +144,28 @@ def test_a_run_that_stood_still_learns_that_it_lost(tmp_path: Path) -> None:
     assert Tickets(tmp_path).path(2).read_text() == "other"
 
 
+@pytest.mark.parametrize(
+    ("owner", "age", "counts"),
+    [
+        pytest.param(Owner.me(), 10**6, True, id="at-work"),
+        pytest.param(Owner(host="here", pid=os.getpid(), place=hub_claim._place(), started="1"), 0, False, id="gone"),
+        pytest.param(ELSEWHERE, STALE - 5, True, id="another-host"),
+        pytest.param(ELSEWHERE, STALE + 5, False, id="another-host-silent"),
+    ],
+)
+def test_what_others_announced_counts_while_they_are_at_work(
+    tmp_path: Path, owner: Owner, age: float, counts: bool
+) -> None:
+    for name in ("mine", "other", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lock-of-another-program").write_text("")
+    path = left_by(tmp_path / "other", owner.dump().replace("}", ', "bytes": 70}'))
+    with claim(tmp_path / "mine", what=WHAT, timeout=0) as mine:
+        now = Tickets(tmp_path / "mine").path(1).stat().st_mtime
+        os.utime(path, (now - age, now - age))
+        assert mine.announced_by_others() == ({"other": 70} if counts else {})
+
+
 def test_the_ticket_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_claim, "BEAT", 0.001)
     path = left_by(tmp_path, ELSEWHERE, number=1)
