@@ -11,7 +11,7 @@ version_added: 0.1.0
 short_description: Keep a model of a Hugging Face hub in a local cache
 description:
   - Makes one revision of a model present in a cache with the layout of C(HF_HUB_CACHE), or absent from it.
-  - Free space, less what other runs that are at work will take, is checked before the first byte. Every file is verified
+  - Free space, less what other runs at work are going to take, is checked before the first byte. Every file is verified
     against the size and hash that the hub states. The revision becomes visible by one rename after all of it has been
     verified, so a reader finds all of a model or none of it.
   - A run that was interrupted, killed or cut off loses nothing. The next one goes on in the middle of each file, and
@@ -79,7 +79,8 @@ options:
   token:
     description:
       - Access token, for private and gated models.
-      - Without O(token) and O(token_file) no token is used, also if one is stored for the user on the host.
+      - Without O(token) (or with an empty one) and O(token_file) no token is used, also if one is stored for the user
+        on the host.
     type: str
   token_file:
     description:
@@ -131,31 +132,27 @@ EXAMPLES = r"""
     revision: f39ac1d28e925b323eae81227eaba4464caced4e
   register: phi3
 
-- name: Show what a gated model would cost, without bringing it
+- name: Show what a gated model would cost, without bringing it; the token is in the environment of ansible-playbook
   llmops.cluster.hf_model:
     repo_id: mistralai/Mistral-7B-Instruct-v0.3
-    token_file: /root/.hf-token
+    token: "{{ lookup('ansible.builtin.env', 'HF_TOKEN') }}"
     ignore_patterns: ["consolidated*.safetensors"]
   check_mode: true
   register: plan
+  failed_when: plan is failed and plan.error_kind not in ['auth', 'licence']
 
-- name: Print it
+- name: Print it, or where to accept the licence
   ansible.builtin.debug:
-    msg: "{{ plan.bytes_to_download | ansible.builtin.human_readable }} to come at commit {{ plan.commit }}"
+    msg: >-
+      {{ plan.msg if plan.error_kind is defined else
+      (plan.bytes_to_download | ansible.builtin.human_readable) ~ ' to come at commit ' ~ plan.commit }}
 
-- name: Bring the tokenizer alone, as the user that will read it, into a cache of its own
+- name: Bring the tokenizer alone into the cache of the user that will read it
   llmops.cluster.hf_model:
     repo_id: microsoft/Phi-3-mini-4k-instruct
     cache_dir: ~/.cache/huggingface/hub
     allow_patterns: ["tokenizer*", "special_tokens_map.json"]
     reserve_bytes: 0
-
-- name: Bring a model from another host of the cluster that serves its cache
-  llmops.cluster.hf_model:
-    repo_id: microsoft/Phi-3-mini-4k-instruct
-    revision: "{{ phi3.commit }}"
-    endpoint: http://gpu1:8098
-    token: "{{ lookup('ansible.builtin.file', 'peer-token') }}"
 
 - name: Remove a revision that is no longer served; fails while a job uses it
   llmops.cluster.hf_model:

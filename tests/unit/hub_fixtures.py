@@ -148,9 +148,28 @@ class Throttled(FaultInjectingHandler):
             left -= len(block)
 
 
-def spawn(code: str, *arguments: str, **options: t.Any) -> subprocess.Popen[str]:
-    """Python with this collection, running `code`."""
+def spawn(
+    code: str,
+    *arguments: str,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    **env: str,
+) -> subprocess.Popen[str]:
+    """Python with this collection and an environment of its own, running `code`."""
     # .../ansible_collections/llmops/cluster/plugins/module_utils/_hub/server.py
     root = Path(t.cast(str, hub_server.__file__)).absolute().parents[6]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, text=True, **options)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(root), *sys.path]),
+        "ANSIBLE_COLLECTIONS_PATH": str(root),
+        "LC_ALL": "C.UTF-8",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=environment | env,
+        text=True,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+    )

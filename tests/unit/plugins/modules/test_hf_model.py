@@ -1,11 +1,13 @@
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""hf_model against a hub: the real client library, the real protocol, a real cache on disk."""
+"""hf_model against a hub: the real protocol, a real cache on disk, and huggingface_hub as a reader of it."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 import typing as t
@@ -35,6 +37,7 @@ from ansible_collections.llmops.cluster.tests.unit.hub_fixtures import (
     etag_of,
     faulty,
     running_hub,
+    spawn,
     write_repo,
 )
 from ansible_collections.llmops.cluster.tests.unit.module_runner import run_module
@@ -698,3 +701,42 @@ def test_defaults_agree_with_the_documentation() -> None:
     assert {name: option.get("default") for name, option in documented.items()} == {
         name: option.get("default") for name, option in spec.items()
     }
+
+
+def test_examples_run_as_written(tmp_path: Path) -> None:
+    import yaml
+
+    phi, mistral = "microsoft/Phi-3-mini-4k-instruct", "mistralai/Mistral-7B-Instruct-v0.3"
+    commit = "f39ac1d28e925b323eae81227eaba4464caced4e"
+    content = FILES | {"tokenizer.json": b"[]\n", "consolidated.safetensors": WEIGHTS}
+    for repo, revision in ((phi, commit), (mistral, MAIN)):
+        write_repo(tmp_path / "served", repo, revision, content, refs=("main",))
+    with running_hub(tmp_path / "served", gated={mistral: SECRET}) as hub:
+        # The public hub and the usual cache are stood in for; nothing else is changed.
+        defaults = {"endpoint": hub.url, "cache_dir": str(tmp_path / "cache")}
+        play = {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "module_defaults": {"llmops.cluster.hf_model": defaults},
+            "tasks": yaml.safe_load(hf_model.EXAMPLES),
+        }
+        (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+        done = spawn(
+            "from ansible.cli.playbook import main; main()",
+            *("--inventory", "localhost,", "--connection", "local", str(tmp_path / "play.yml")),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            HOME=str(tmp_path),
+            HF_TOKEN=SECRET,
+            PATH="/usr/bin:/bin",
+            ANSIBLE_PYTHON_INTERPRETER=sys.executable,
+        )
+        out = done.communicate(timeout=120)[0]
+    assert done.returncode == 0, out
+    assert "ok=5    changed=4 " in out
+    assert "2.00 MB to come at commit " + MAIN in out
+    assert SECRET not in out
+    assert sorted(path.name for path in (tmp_path / ".cache/huggingface/hub").glob("*/snapshots/*/*")) == [
+        "tokenizer.json"
+    ]
+    assert not (tmp_path / "cache" / "models--microsoft--Phi-3-mini-4k-instruct").exists()
