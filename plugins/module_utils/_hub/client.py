@@ -73,7 +73,10 @@ class HubClient:
         path = f"/api/models/{repo_id}/revision/{quote(revision, safe='')}?blobs=true"
         response = self._open(path, {}, asked)
         try:
-            listing = _listing(response.read(MOST_LISTING))
+            body = response.read(MOST_LISTING)
+            if response.length:
+                raise cut(asked, f"the connection was cut {response.length} bytes too early")
+            listing = _listing(body)
         except (OSError, http.client.HTTPException) as error:
             raise translate(error, asked) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -90,17 +90,22 @@ def ensure_present(cache: ModelCache, client: Client, request: Request, sleep: S
 
 def ensure_absent(cache: ModelCache, request: Request, find_users: FindUsers, sleep: Sleep = time.sleep) -> Outcome:
     """Remove one revision and the content that no other revision uses, unless somebody uses it."""
-    outcome = _removal(cache, request, find_users)
-    if request.check_mode or not outcome.changed:
-        return outcome
+    if request.check_mode or not _is_here(cache, request):
+        return _removal(cache, request, find_users)
     with claim(cache.locks, what=_what(cache), timeout=request.lock_timeout, sleep=sleep):
-        # Whoever held it may have brought or removed the revision.
+        # Only now: whoever held it may have brought or removed the revision.
         outcome = _removal(cache, request, find_users)
         if outcome.commit:
             cache.remove(outcome.commit)
         elif outcome.changed:
             cache.remove_leftovers()
     return outcome
+
+
+def _is_here(cache: ModelCache, request: Request) -> bool:
+    """Whether there is anything to remove, of the revision or of a download that was interrupted."""
+    commit = cache.ref(request.revision)
+    return cache.has_leftovers() or (commit is not None and cache.knows(commit))
 
 
 def _removal(cache: ModelCache, request: Request, find_users: FindUsers) -> Outcome:
@@ -236,7 +241,7 @@ def _fetch_all(
             raise _StoppedError
 
     def pause(seconds: float) -> None:
-        going()
+        # Not slept through when another file fails meanwhile.
         stop.wait(seconds) if sleep is time.sleep else sleep(seconds)
         going()
 

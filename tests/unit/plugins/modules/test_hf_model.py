@@ -617,14 +617,14 @@ def test_a_revision_that_a_job_uses_is_kept(
     path = run()["path"]
     run(revision="v1")
     with_slurm(monkeypatch, f"vllm serve org/tiny --revision {MAIN}")
-    before = sorted(cache_dir.rglob("*"))
+    before = sorted(ModelCache(cache_dir, REPO).folder.rglob("*"))
     failed = run(state="absent", check=check)
     assert failed["error_kind"] == "in_use"
     assert failed["msg"] == (
         f"Removing {MAIN} of org/tiny from {cache_dir} failed: it is in use by job 12 (vllm-serve-tiny of vllm, "
         "RUNNING on gpu1). End what uses it, then run this task again."
     )
-    assert sorted(cache_dir.rglob("*")) == before
+    assert sorted(ModelCache(cache_dir, REPO).folder.rglob("*")) == before
     # The job says which revision it means, so another one may go.
     assert run(state="absent", revision="v1", check=check)["changed"] is True
     assert snapshot_files(path) == {name: FILES[name] for name in WANTED}

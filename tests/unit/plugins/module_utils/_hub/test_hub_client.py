@@ -161,6 +161,18 @@ def test_a_listing_is_believed_only_if_its_names_are_harmless(root: Path, answer
     )
 
 
+def test_a_listing_that_was_cut_is_worth_another_try(root: Path) -> None:
+    def cut(handler: FaultInjectingHandler) -> bool:
+        handler.answer(json.dumps(entry()).encode()[:20], length=1020)
+        handler.close_connection = True
+        return True
+
+    with running_hub(root, faulty(cut)) as hub, pytest.raises(HubError) as caught:
+        HubClient(endpoint=hub.url, token=None).listing(REPO, "main")
+    assert (caught.value.kind, caught.value.transient) == ("connection", True)
+    assert "the connection was cut 1000 bytes too early" in caught.value.message
+
+
 def test_a_pinned_commit_is_not_exchanged_for_another(root: Path) -> None:
     def other(handler: FaultInjectingHandler) -> bool:
         handler.answer(json.dumps(entry()).encode())

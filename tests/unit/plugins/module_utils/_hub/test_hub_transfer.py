@@ -123,7 +123,10 @@ def test_a_large_file_comes_in_several_requests(tmp_path: Path, monkeypatch: pyt
 
 def test_what_came_is_with_the_kernel_at_once(tmp_path: Path) -> None:
     part, sizes = tmp_path / "part", list[int]()
-    going = lambda: sizes.append(os.stat(part).st_size)  # noqa: E731 - one expression
+
+    def going() -> None:
+        sizes.append(os.stat(part).st_size)
+
     Transfer(FakeHub(), "org/tiny", "0" * 40, pause=lambda _seconds: None, going=going).fetch(FILE, part)
     assert sizes == [*range(7, 100, 7), 100]
 
