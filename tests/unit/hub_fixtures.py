@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -146,6 +147,37 @@ class Throttled(FaultInjectingHandler):
             self._write(block)
             type(self).sent += len(block)
             left -= len(block)
+
+
+class Metered(FaultInjectingHandler):
+    """A hub that gives `limit` bytes over all of its connections, and waits there until there may be more."""
+
+    limit = 0
+    sent = 0
+    block = 16 * 1024
+    _counting = threading.Lock()
+
+    def stream(self, source: t.BinaryIO, left: int) -> None:
+        while left > 0:
+            size = self._allowed(min(self.block, left))
+            self._write(source.read(size))
+            left -= size
+
+    def _allowed(self, wish: int) -> int:
+        while True:
+            with Metered._counting:
+                size = min(wish, Metered.limit - Metered.sent)
+                Metered.sent += max(0, size)
+            if size > 0:
+                return size
+            self._look_for_the_client()
+            time.sleep(0.001)
+
+    def _look_for_the_client(self) -> None:
+        """The first bytes that are sent to a process that is gone would pass for sent."""
+        with contextlib.suppress(BlockingIOError):
+            if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                raise ConnectionResetError
 
 
 def spawn(
