@@ -10,11 +10,15 @@ import hashlib
 import io
 import json
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 import typing as t
 from pathlib import Path
 
+from ansible_collections.llmops.cluster.plugins.module_utils._hub import server as hub_server
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.server import HubHandler, HubServer
 
 MAIN = "1" * 40
@@ -65,6 +69,10 @@ class Hub:
             time.sleep(0.001)
         return [json.loads(line) for line in self._log.getvalue().splitlines()]
 
+    def asked_for(self, part: str) -> int:
+        """Requests whose path has this in it."""
+        return sum(part in entry["path"] for entry in self.requests)
+
     def bytes_of_files(self) -> int:
         return sum(entry["bytes"] for entry in self.requests if "/resolve/" in entry["path"] and entry["status"] < 300)
 
@@ -81,3 +89,119 @@ def running_hub(root: Path, handler: type[HubHandler] = HubHandler, **options: t
         finally:
             server.shutdown()
             thread.join()
+
+
+class FaultInjectingHandler(HubHandler):
+    """For tests only: a hub that misbehaves. Make a subclass with `inject` or `faulty`."""
+
+    def inject(self) -> bool:
+        """Called first for each request. Raise a refusal, or answer and return True, or leave it to the hub."""
+        return False
+
+    def route(self) -> None:
+        if not self.inject():
+            super().route()
+
+    def refuse(self, status: int, code: str | None = None, **headers: str) -> None:
+        """A refusal with headers of our choice."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._send_json({}, status, ({"X-Error-Code": code} if code else {}) | named)
+
+    def answer(self, body: bytes, length: int | None = None, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._start(200, {"Content-Length": str(len(body) if length is None else length)} | named)
+        self._write(body)
+
+
+def faulty(inject: t.Callable[[FaultInjectingHandler], bool]) -> type[FaultInjectingHandler]:
+    return type("Faulty", (FaultInjectingHandler,), {"inject": inject})
+
+
+def cutting(every: int, times: int = 10**9) -> type[FaultInjectingHandler]:
+    """A hub whose connections break after `every` bytes of a body, so many times."""
+
+    class Cutting(FaultInjectingHandler):
+        left = times
+
+        def stream(self, source: t.BinaryIO, left: int) -> None:
+            if left <= every or Cutting.left == 0:
+                super().stream(source, left)
+                return
+            Cutting.left -= 1
+            super().stream(source, every)
+            self.close_connection = True
+
+    return Cutting
+
+
+class Throttled(FaultInjectingHandler):
+    """A hub at the end of a thin line. `sent` counts over all of its connections."""
+
+    bytes_per_second = 12 * 1024 * 1024
+    block = 16 * 1024
+    sent = 0
+
+    def stream(self, source: t.BinaryIO, left: int) -> None:
+        while left > 0 and (block := source.read(min(self.block, left))):
+            time.sleep(len(block) / self.bytes_per_second)
+            self._write(block)
+            type(self).sent += len(block)
+            left -= len(block)
+
+
+class Metered(FaultInjectingHandler):
+    """A hub that gives `limit` bytes over all of its connections, and waits there until there may be more."""
+
+    limit = 0
+    sent = 0
+    block = 16 * 1024
+    _counting = threading.Lock()
+
+    def stream(self, source: t.BinaryIO, left: int) -> None:
+        while left > 0:
+            size = self._allowed(min(self.block, left))
+            self._write(source.read(size))
+            left -= size
+
+    def _allowed(self, wish: int) -> int:
+        while True:
+            with Metered._counting:
+                size = min(wish, Metered.limit - Metered.sent)
+                Metered.sent += max(0, size)
+            if size > 0:
+                return size
+            self._look_for_the_client()
+            time.sleep(0.001)
+
+    def _look_for_the_client(self) -> None:
+        """The first bytes that are sent to a process that is gone would pass for sent."""
+        with contextlib.suppress(BlockingIOError):
+            if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                raise ConnectionResetError
+
+
+def spawn(
+    code: str,
+    *arguments: str,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    **env: str,
+) -> subprocess.Popen[str]:
+    """Python with this collection and an environment of its own, running `code`."""
+    # .../ansible_collections/llmops/cluster/plugins/module_utils/_hub/server.py
+    root = Path(t.cast(str, hub_server.__file__)).absolute().parents[6]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(root), *sys.path]),
+        "ANSIBLE_COLLECTIONS_PATH": str(root),
+        "LC_ALL": "C.UTF-8",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=environment | env,
+        text=True,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+    )

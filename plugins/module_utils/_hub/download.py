@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from ansible_collections.llmops.cluster.plugins.module_utils._diff import DifferenceTracker
+from ansible_collections.llmops.cluster.plugins.module_utils._hub import transfer
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.cache import ModelCache, free_bytes
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.claim import Claim, claim
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import HubError
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest import (
     COMMIT,
@@ -22,17 +25,15 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest impor
     ModelFile,
 )
 
-T = t.TypeVar("T")
-PAUSES = (1.0, 4.0)
-LONGEST_PAUSE = 60.0
+Sleep = Callable[[float], None]
+# Who uses this revision: one text for each, empty for none.
+FindUsers = Callable[[ModelCache, str], Sequence[str]]
 
 
-class Client(t.Protocol):
+class Client(transfer.Client, t.Protocol):
     """What is needed of a hub."""
 
     def listing(self, repo_id: str, revision: str) -> Listing: ...
-
-    def fetch(self, repo_id: str, commit: str, file: ModelFile, folder: t.Any) -> t.Any: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class Request:
     reserve_bytes: int = 0
     lock_timeout: float = 3600.0
     check_mode: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What that comes to: a commit, all that the hub has of it and the files that were chosen."""
+
+    commit: str
+    listing: tuple[ModelFile, ...]
+    files: tuple[ModelFile, ...]
 
 
 @dataclass(frozen=True)
@@ -61,55 +71,69 @@ class Outcome:
     diff: dict[str, t.Any] = field(default_factory=dict)
 
 
-def ensure_present(
-    cache: ModelCache, client: Client, request: Request, sleep: Callable[[float], None] = time.sleep
-) -> Outcome:
+def ensure_present(cache: ModelCache, client: Client, request: Request, sleep: Sleep = time.sleep) -> Outcome:
     """The revision, published completely; nothing is asked of the hub if a pinned one is here already."""
     if COMMIT.fullmatch(request.revision) and (here := cache.complete(request.revision, request.choice)):
-        return _unchanged(cache, here)
-    listing = with_retries(lambda: client.listing(cache.repo_id, request.revision), sleep)
+        return _unchanged(cache, request.revision, here)
+    listing = transfer.with_retries(lambda: client.listing(cache.repo_id, request.revision), sleep)
     wanted = _choose(cache, request, listing)
-    if request.check_mode:
-        return _plan(cache, request, wanted)
     if _is_current(cache, request, wanted):
-        return _unchanged(cache, wanted)
-    with cache.lock(request.lock_timeout, sleep=sleep):
-        # Whoever held the lock may have brought it.
+        return _unchanged(cache, wanted.commit, wanted.files)
+    if request.check_mode:
+        return _plan(cache, client, request, wanted, sleep)
+    with claim(cache.locks, what=_what(cache), timeout=request.lock_timeout, sleep=sleep) as mine:
+        # Whoever held it may have brought the revision.
         if _is_current(cache, request, wanted):
-            return _unchanged(cache, wanted)
-        return _bring(cache, client, request, wanted, sleep)
+            return _unchanged(cache, wanted.commit, wanted.files)
+        return _bring(cache, client, request, wanted, mine, sleep)
 
 
-def ensure_absent(cache: ModelCache, request: Request) -> Outcome:
-    """Remove one revision and the content that no other revision uses."""
+def ensure_absent(cache: ModelCache, request: Request, find_users: FindUsers, sleep: Sleep = time.sleep) -> Outcome:
+    """Remove one revision and the content that no other revision uses, unless somebody uses it."""
+    if request.check_mode or not _is_here(cache, request):
+        return _removal(cache, request, find_users)
+    with claim(cache.locks, what=_what(cache), timeout=request.lock_timeout, sleep=sleep):
+        # Only now: whoever held it may have brought or removed the revision.
+        outcome = _removal(cache, request, find_users)
+        if outcome.commit:
+            cache.remove(outcome.commit)
+        elif outcome.changed:
+            cache.remove_leftovers()
+    return outcome
+
+
+def _is_here(cache: ModelCache, request: Request) -> bool:
+    """Whether there is anything to remove, of the revision or of a download that was interrupted."""
     commit = cache.ref(request.revision)
-    manifest = cache.manifest(commit) if commit else None
-    present = commit is not None and (manifest is not None or cache.snapshot(commit).is_dir())
-    if commit is None or not present:
-        return Outcome(changed=False, commit=None, path=None)
+    return cache.has_leftovers() or (commit is not None and cache.knows(commit))
+
+
+def _removal(cache: ModelCache, request: Request, find_users: FindUsers) -> Outcome:
+    """What removing comes to; raises if the revision is in use."""
+    commit = cache.ref(request.revision)
+    if commit is None or not cache.knows(commit):
+        # No commit is known of a download that was interrupted, but its bytes are to go.
+        leftovers = cache.has_leftovers()
+        diff = {"before": {"leftovers": str(cache.folder)}, "after": {"leftovers": None}} if leftovers else {}
+        return Outcome(changed=leftovers, commit=None, path=None, diff=diff)
+    if users := find_users(cache, commit):
+        message = (
+            f"Removing {commit} of {cache.repo_id} from {cache.cache_dir} failed: it is in use by {'; '.join(users)}. "
+            "End what uses it, then run this task again."
+        )
+        raise HubError(kind="in_use", message=message)
     tracker = DifferenceTracker()
     tracker.add("commit", commit, None)
     tracker.add("refs", cache.refs_to(commit), [])
     tracker.add("blobs", len(cache.unused_blobs(without=commit)), 0)
-    if not request.check_mode:
-        with cache.lock(request.lock_timeout):
-            cache.remove(commit)
     return Outcome(changed=True, commit=commit, path=None, diff=tracker.before_after())
 
 
-def with_retries(ask: Callable[[], T], sleep: Callable[[float], None]) -> T:
-    """A few tries with growing pauses for what may pass; the rest fails at once."""
-    for pause in PAUSES:
-        try:
-            return ask()
-        except HubError as error:
-            if not error.transient:
-                raise
-            sleep(min(max(pause, error.retry_after or 0.0), LONGEST_PAUSE))
-    return ask()
+def _what(cache: ModelCache) -> str:
+    return f"{cache.repo_id} in {cache.cache_dir}"
 
 
-def _choose(cache: ModelCache, request: Request, listing: Listing) -> Manifest:
+def _choose(cache: ModelCache, request: Request, listing: Listing) -> Wanted:
     files = request.choice.select(listing.files)
     if not files:
         message = (
@@ -117,15 +141,15 @@ def _choose(cache: ModelCache, request: Request, listing: Listing) -> Manifest:
             f"matches allow_patterns {', '.join(request.choice.allow)}. Check the patterns against the repository."
         )
         raise HubError(kind="files", message=message)
-    return Manifest(repo_id=cache.repo_id, commit=listing.commit, choice=request.choice, files=files)
+    return Wanted(commit=listing.commit, listing=listing.files, files=files)
 
 
-def _is_current(cache: ModelCache, request: Request, wanted: Manifest) -> bool:
-    here = cache.complete(wanted.commit, wanted.choice)
-    return here is not None and cache.ref(request.revision) == wanted.commit
+def _is_current(cache: ModelCache, request: Request, wanted: Wanted) -> bool:
+    here = cache.complete(wanted.commit, request.choice)
+    return here == wanted.files and cache.ref(request.revision) == wanted.commit
 
 
-def _differences(cache: ModelCache, request: Request, wanted: Manifest) -> DifferenceTracker:
+def _differences(cache: ModelCache, request: Request, wanted: Wanted) -> DifferenceTracker:
     tracker = DifferenceTracker()
     before = cache.ref(request.revision)
     if before is not None and not cache.snapshot(before).is_dir():
@@ -133,41 +157,71 @@ def _differences(cache: ModelCache, request: Request, wanted: Manifest) -> Diffe
     tracker.add("commit", before, wanted.commit)
     for file in cache.damaged(wanted.commit, wanted.files):
         tracker.add(file.path, None, f"{file.size} bytes, {file.blob}")
-    if cache.manifest(wanted.commit) != wanted:
-        tracker.add("manifest", None, f"{len(wanted.files)} files, {wanted.size} bytes")
+    if cache.complete(wanted.commit, request.choice) != wanted.files:
+        tracker.add("verified", None, f"{len(wanted.files)} files, {_size(wanted.files)} bytes")
     return tracker
 
 
-def _plan(cache: ModelCache, request: Request, wanted: Manifest) -> Outcome:
+def _plan(cache: ModelCache, client: Client, request: Request, wanted: Wanted, sleep: Sleep) -> Outcome:
     tracker = _differences(cache, request, wanted)
-    return _outcome(cache, wanted, tracker, to_download=sum(file.size for file in cache.absent_content(wanted.files)))
+    lacking = cache.lacking(wanted.files)
+    if some := [file for file in lacking if file.size]:
+        # Hubs list what they then do not give. One byte tells whether a run would get in.
+        smallest = min(some, key=lambda file: file.size)
+        transfer.with_retries(lambda: client.open(cache.repo_id, wanted.commit, smallest, 0, 0), sleep).close()
+    return _outcome(cache, wanted.commit, wanted.files, tracker, to_download=cache.to_come(lacking))
 
 
-def _bring(
-    cache: ModelCache, client: Client, request: Request, wanted: Manifest, sleep: Callable[[float], None]
-) -> Outcome:
+def _bring(cache: ModelCache, client: Client, request: Request, wanted: Wanted, mine: Claim, sleep: Sleep) -> Outcome:
     tracker = _differences(cache, request, wanted)
-    if cache.complete(wanted.commit, wanted.choice):
+    here = cache.complete(wanted.commit, request.choice)
+    if here == wanted.files:
         # The branch or tag moved to a commit that is here already.
         cache.set_ref(request.revision, wanted.commit)
-        return _outcome(cache, wanted, tracker)
-    cache.discard_bad_blobs(wanted.files)
-    todo = cache.absent_content(wanted.files)
-    needed = sum(file.size for file in todo)
-    check_space(needed, free_bytes(cache.cache_dir), request.reserve_bytes, str(cache.cache_dir), cache.repo_id)
-    cache.prepare()
-    _fetch_all(cache, client, request, wanted.commit, todo, sleep)
-    cache.publish(wanted, request.revision)
-    return _outcome(cache, wanted, tracker, to_download=needed, downloaded=needed)
+        return _outcome(cache, wanted.commit, wanted.files, tracker)
+    todo = _to_fetch(cache, request, wanted)
+    needed = cache.to_come(todo)
+    mine.announce(_size(todo))
+    promised = cache.promised_to_others(mine.announced_by_others())
+    check_space(cache, needed, free_bytes(cache.cache_dir), request.reserve_bytes, promised)
+    cache.prepare(todo)
+    downloaded = _fetch_all(cache, client, request, wanted.commit, todo, mine, sleep)
+    mine.check()
+    cache.publish(_manifest(cache, wanted), wanted.files)
+    cache.set_ref(request.revision, wanted.commit)
+    return _outcome(cache, wanted.commit, wanted.files, tracker, to_download=needed, downloaded=downloaded)
 
 
-def check_space(needed: int, free: int, reserve: int, path: str, repo_id: str) -> None:
-    if needed and needed + reserve > free:
+def _manifest(cache: ModelCache, wanted: Wanted) -> Manifest:
+    """Another choice that was verified before stays so: the content of a commit does not change."""
+    before = cache.manifest(wanted.commit)
+    here = frozenset(file.path for file in wanted.files) | (before.here if before else frozenset())
+    return Manifest(repo_id=cache.repo_id, commit=wanted.commit, files=wanted.listing, here=here)
+
+
+def _to_fetch(cache: ModelCache, request: Request, wanted: Wanted) -> list[ModelFile]:
+    """What is not here, and what is but has another hash than the hub says."""
+    lacking = cache.lacking(wanted.files)
+    rest = list({file.blob: file for file in wanted.files if file not in lacking}.values())
+    with ThreadPoolExecutor(max_workers=request.max_workers) as pool:
+        bad = [file for file, is_bad in zip(rest, pool.map(cache.is_bad, rest), strict=True) if is_bad]
+    return lacking + bad
+
+
+def check_space(cache: ModelCache, needed: int, free: int, reserve: int, promised: int) -> None:
+    """`promised` is what other runs, of other repositories, are going to write into the same cache."""
+    if needed and needed + reserve + promised > free:
+        others = f", of which other downloads that are under way will take {promised}" if promised else ""
         message = (
-            f"Downloading {repo_id} into {path} failed: {needed} bytes needed and {reserve} bytes to stay free, but "
-            f"only {free} bytes are free. Make room, choose another cache_dir or lower reserve_bytes."
+            f"Downloading {cache.repo_id} into {cache.cache_dir} failed: {needed} bytes needed and {reserve} bytes to "
+            f"stay free, but only {free} bytes are free{others}. Make room, choose another cache_dir or lower "
+            "reserve_bytes."
         )
         raise HubError(kind="disk", message=message)
+
+
+class _StoppedError(Exception):
+    """Another file failed, so this one is left as far as it came; the next run goes on there."""
 
 
 def _fetch_all(
@@ -176,35 +230,71 @@ def _fetch_all(
     request: Request,
     commit: str,
     todo: list[ModelFile],
-    sleep: Callable[[float], None],
-) -> None:
-    def fetch(file: ModelFile) -> None:
-        with_retries(lambda: cache.accept(client.fetch(cache.repo_id, commit, file, cache.fetching), file), sleep)
+    mine: Claim,
+    sleep: Sleep,
+) -> int:
+    """Fetch and verify, several at a time, and return how many bytes came. The first failure stops all."""
+    stop = threading.Event()
+
+    def going() -> None:
+        if stop.is_set():
+            raise _StoppedError
+
+    def pause(seconds: float) -> None:
+        # Not slept through when another file fails meanwhile.
+        stop.wait(seconds) if sleep is time.sleep else sleep(seconds)
+        going()
+
+    source = transfer.Transfer(client, cache.repo_id, commit, pause=pause, going=going)
+
+    def bring(file: ModelFile) -> int:
+        going()
+        mine.check()
+        left = cache.to_come([file])
+        received = source.fetch(file, cache.part(file))
+        try:
+            cache.accept(file)
+        except HubError:
+            if left == file.size:
+                raise
+            # The part that an earlier run left was bad, as after a power cut: once more from the start.
+            received += source.fetch(file, cache.part(file))
+            cache.accept(file)
+        return received
 
     with ThreadPoolExecutor(max_workers=request.max_workers) as pool:
         # The largest first, so that the last thread is not left alone with it.
-        jobs = [pool.submit(fetch, file) for file in sorted(todo, key=lambda file: -file.size)]
+        jobs = [pool.submit(bring, file) for file in sorted(todo, key=lambda file: -file.size)]
         try:
-            for job in as_completed(jobs):
-                job.result()
+            return sum(job.result() for job in as_completed(jobs))
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _unchanged(cache: ModelCache, manifest: Manifest) -> Outcome:
-    return _outcome(cache, manifest, DifferenceTracker())
+def _size(files: Sequence[ModelFile]) -> int:
+    return sum(file.size for file in files)
+
+
+def _unchanged(cache: ModelCache, commit: str, files: tuple[ModelFile, ...]) -> Outcome:
+    return _outcome(cache, commit, files, DifferenceTracker())
 
 
 def _outcome(
-    cache: ModelCache, manifest: Manifest, tracker: DifferenceTracker, to_download: int = 0, downloaded: int = 0
+    cache: ModelCache,
+    commit: str,
+    files: tuple[ModelFile, ...],
+    tracker: DifferenceTracker,
+    to_download: int = 0,
+    downloaded: int = 0,
 ) -> Outcome:
     return Outcome(
         changed=not tracker.empty,
-        commit=manifest.commit,
-        path=str(cache.snapshot(manifest.commit)),
-        files=tuple(file.path for file in manifest.files),
-        size=manifest.size,
+        commit=commit,
+        path=str(cache.snapshot(commit)),
+        files=tuple(file.path for file in files),
+        size=_size(files),
         bytes_to_download=to_download,
         bytes_downloaded=downloaded,
         diff=tracker.before_after(),

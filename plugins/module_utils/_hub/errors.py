@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
-import errno
+import email.utils
+import re
+import ssl
+import time
 import typing as t
-from collections.abc import Iterator
+import urllib.error
 
 Kind = t.Literal[
     "auth",
@@ -21,86 +24,91 @@ Kind = t.Literal[
     "connection",
     "integrity",
     "lock",
+    "in_use",
 ]
 
-# Errors of the local disk; any other OSError inside the client library comes from its sockets.
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO})
 
-# Worth another try: what the same request may well answer otherwise a moment later.
-TRANSIENT: frozenset[Kind] = frozenset({"rate_limit", "server", "connection", "integrity"})
+class Headers(t.Protocol):
+    """Names are looked up whatever their case."""
+
+    def get(self, name: str, /) -> str | None: ...
 
 
 class HubError(Exception):
-    """The one exception of this package: "<what we tried> on <which thing> failed: <cause>. <what to do>"."""
+    """The one exception of this package: "<what we tried> on <which thing> failed: <cause>. <what to do>".
 
-    def __init__(self, *, kind: Kind, message: str, retry_after: float | None = None) -> None:
+    `transient` says that the same request may well be answered otherwise a moment later.
+    """
+
+    def __init__(self, *, kind: Kind, message: str, transient: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.transient = transient
         self.retry_after = retry_after
 
+
+class Asked(t.NamedTuple):
+    """A request in words: what was tried of which repository, where, and whether with a token."""
+
+    tried: str
+    repo_id: str
+    revision: str
+    endpoint: str
+    token: bool
+
     @property
-    def transient(self) -> bool:
-        return self.kind in TRANSIENT
+    def failed(self) -> str:
+        return f"{self.tried} from {self.endpoint} failed"
 
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what caused it. The client library wraps a refused request into "not found locally"."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
-
-
-def translate(error: Exception, *, tried: str, repo_id: str, revision: str, endpoint: str, token: bool) -> HubError:
-    """Say what an exception of the client library means.
-
-    It goes by the HTTP answer that the exception carries and not by its class: the classes differ between versions of
-    the library, the protocol does not. Exceptions' own texts are not repeated where they may hold a signed address.
-    """
-    failed = f"{tried} from {endpoint} failed"
-    for link in chain(error):
-        response = getattr(link, "response", None)
-        status = getattr(response, "status_code", None)
-        if response is not None and isinstance(status, int):
-            headers = {str(name).lower(): str(value) for name, value in dict(response.headers).items()}
-            answer = Answer(status=status, code=headers.get("x-error-code"), retry_after=headers.get("retry-after"))
-            return from_answer(
-                answer, failed=failed, repo_id=repo_id, revision=revision, endpoint=endpoint, token=token
-            )
-    root = list(chain(error))[-1]
-    if isinstance(root, OSError) and root.errno in DISK_ERRORS:
-        return HubError(
-            kind="disk", message=f"{tried} failed: {root.strerror}. Check space, owner and mode of the cache."
-        )
-    cause = f"the connection failed or was cut ({type(root).__name__})"
-    return HubError(
-        kind="connection",
-        message=f"{failed}: {cause}. Check that this host reaches the endpoint (proxy, DNS, firewall) and run again.",
-    )
-
-
-class LibraryMissingError(Exception):
-    """huggingface_hub cannot be imported by the interpreter in use; carries the traceback to show."""
-
-    def __init__(self, *, trace: str) -> None:
-        super().__init__("huggingface_hub is missing")
-        self.trace = trace
+    @property
+    def page(self) -> str:
+        return f"{self.endpoint}/{self.repo_id}"
 
 
 class Answer(t.NamedTuple):
-    """What the hub answered: status and the header that names the reason."""
+    """What the hub answered: the status, the headers that name the reason, and when to come again."""
 
     status: int
-    code: str | None
-    retry_after: str | None = None
+    code: str | None = None
+    said: str = ""
+    retry_after: float | None = None
+
+    @classmethod
+    def of(cls, status: int, headers: Headers) -> Answer:
+        said = re.sub(r"[^\x20-\x7e]+", " ", headers.get("X-Error-Message") or "")[:200].strip()
+        return cls(status=status, code=headers.get("X-Error-Code"), said=said, retry_after=retry_after(headers))
+
+    @property
+    def quoted(self) -> str:
+        return f" The hub says: {self.said}" if self.said else ""
 
 
-def from_answer(answer: Answer, *, failed: str, repo_id: str, revision: str, endpoint: str, token: bool) -> HubError:
-    page = f"{endpoint.rstrip('/')}/{repo_id}"
+def translate(error: Exception, asked: Asked) -> HubError:
+    """Say what an exception of the HTTP client means.
+
+    Exceptions' own texts are not repeated where they may hold a signed address.
+    """
+    if isinstance(error, urllib.error.HTTPError):
+        return from_answer(Answer.of(error.code, error.headers), asked)
+    root = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(root, ssl.SSLCertVerificationError):
+        cause = f"its certificate is not trusted ({root.verify_message}). Check the host's clock and CA certificates."
+        return HubError(kind="connection", message=f"{asked.failed}: {cause}")
+    return cut(asked, f"the connection failed or was cut ({type(root).__name__})")
+
+
+def cut(asked: Asked, cause: str) -> HubError:
+    way_out = "Check that this host reaches the endpoint (proxy, DNS, firewall) and run again."
+    return HubError(kind="connection", message=f"{asked.failed}: {cause}. {way_out}", transient=True)
+
+
+def from_answer(answer: Answer, asked: Asked) -> HubError:
+    """What a refusal means. The hub names most reasons in a header; the status alone says less."""
+    failed, repo_id, page, token = asked.failed, asked.repo_id, asked.page, asked.token
     status, code = answer.status, answer.code
     if code == "RevisionNotFound":
-        cause = f"{repo_id} has no revision {revision!r}. Give a branch, a tag or a commit that {page} lists."
+        cause = f"{repo_id} has no revision {asked.revision!r}. Give a branch, a tag or a commit that {page} lists."
         return HubError(kind="revision", message=f"{failed}: {cause}")
     if code == "GatedRepo" and token:
         cause = f"the licence of {repo_id} has not been accepted by the owner of the token. Ask for access on {page}."
@@ -114,29 +122,44 @@ def from_answer(answer: Answer, *, failed: str, repo_id: str, revision: str, end
         cause = f"there is no repository {repo_id}, or {hint}. {way_out}"
         return HubError(kind="repository", message=f"{failed}: {cause}")
     if code == "EntryNotFound":
-        cause = f"a file of revision {revision!r} of {repo_id} is gone. Run again, or pin another revision."
+        cause = f"a file of revision {asked.revision!r} of {repo_id} is gone. Run again, or pin another revision."
         return HubError(kind="files", message=f"{failed}: {cause}")
-    return _from_status(answer, failed=failed, token=token)
+    return _from_status(answer, asked)
 
 
-def _from_status(answer: Answer, *, failed: str, token: bool) -> HubError:
-    status = answer.status
+def _from_status(answer: Answer, asked: Asked) -> HubError:
+    status, failed = answer.status, asked.failed
     if status == 401:
         cause = (
             "it does not accept the token (401). Check that it is complete and has not been revoked"
-            if token
-            else ("it wants a token and none was given (401). Set token or token_file")
+            if asked.token
+            else "it wants a token and none was given (401). Set token or token_file"
         )
-        return HubError(kind="auth", message=f"{failed}: {cause}.")
+        return HubError(kind="auth", message=f"{failed}: {cause}.{answer.quoted}")
     if status == 403:
-        cause = "the token may not do this (403). Give it the right to read this repository"
-        return HubError(kind="licence", message=f"{failed}: {cause}.")
+        cause = f"{'the token may' if asked.token else 'a stranger may'} not do this (403)"
+        way_out = f"Ask for access on {asked.page}, and give a token that has the right to read it"
+        return HubError(kind="licence", message=f"{failed}: {cause}. {way_out}.{answer.quoted}")
     if status == 429:
-        wait = float(answer.retry_after) if answer.retry_after and answer.retry_after.isdigit() else None
-        text = "too many requests (429). Run again later, with a token or fewer max_workers"
-        return HubError(kind="rate_limit", message=f"{failed}: {text}.", retry_after=wait)
-    if status >= 500:
-        cause = f"the hub itself has a fault ({status}). Run again later"
-        return HubError(kind="server", message=f"{failed}: {cause}.")
-    cause = f"unexpected answer {status}. Check that endpoint is a model hub"
-    return HubError(kind="server", message=f"{failed}: {cause}.")
+        when = f", come again in {answer.retry_after:.0f} seconds" if answer.retry_after else ""
+        cause = f"too many requests (429{when}). Run again later, with a token or fewer max_workers."
+        return HubError(kind="rate_limit", message=f"{failed}: {cause}", transient=True, retry_after=answer.retry_after)
+    if status >= 500 or status == 408:
+        cause = f"the hub itself has a fault ({status}). Run again later."
+        return HubError(kind="server", message=f"{failed}: {cause}", transient=True, retry_after=answer.retry_after)
+    cause = f"unexpected answer {status}. Check that endpoint is a model hub."
+    return HubError(kind="server", message=f"{failed}: {cause}{answer.quoted}")
+
+
+def retry_after(headers: Headers, now: t.Callable[[], float] = time.time) -> float | None:
+    """Seconds to wait, as the hub states them: a number, a date, or what is left of the window of its rate limit."""
+    value = headers.get("Retry-After") or ""
+    if value.isdecimal():
+        return float(value)
+    if value:
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now())
+        except ValueError:
+            return None
+    window = re.search(r"\br=0\s*;\s*t=(\d+)", headers.get("RateLimit") or "")
+    return float(window[1]) if window else None

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 REPO_ID = re.compile(r"[A-Za-z0-9_][\w.-]*(?:/[A-Za-z0-9_][\w.-]*)?")
 REVISION = re.compile(r"[A-Za-z0-9_][\w.-]*(?:/[A-Za-z0-9_][\w.-]*)*")
-FORMAT = 1
+FORMAT = 2
 CHUNK = 1024 * 1024
 
 # What an engine needs to serve a model. Pickled weights (*.bin, *.pt) run code when they are read: only when asked for.
@@ -68,30 +69,21 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was published: enough to see without any network whether it is all there."""
+    """A revision as the hub listed it, and which of its files were verified and published: enough to see without any
+    network whether a choice of it is all there."""
 
     repo_id: str
     commit: str
-    choice: Choice
     files: tuple[ModelFile, ...]
-
-    @property
-    def size(self) -> int:
-        return sum(file.size for file in self.files)
+    here: frozenset[str]
 
     def dump(self) -> str:
         files = {
-            file.path: {"size": file.size, "oid": file.oid} | ({"sha256": file.sha256} if file.sha256 else {})
+            file.path: {"size": file.size, "oid": file.oid, "here": file.path in self.here}
+            | ({"sha256": file.sha256} if file.sha256 else {})
             for file in self.files
         }
-        value = {
-            "format": FORMAT,
-            "repo_id": self.repo_id,
-            "commit": self.commit,
-            "allow_patterns": list(self.choice.allow),
-            "ignore_patterns": list(self.choice.ignore),
-            "files": files,
-        }
+        value = {"format": FORMAT, "repo_id": self.repo_id, "commit": self.commit, "files": files}
         return json.dumps(value, indent=2) + "\n"
 
     @classmethod
@@ -105,8 +97,8 @@ class Manifest:
                 ModelFile(path=path, size=entry["size"], oid=entry["oid"], sha256=entry.get("sha256"))
                 for path, entry in value["files"].items()
             )
-            choice = Choice(allow=tuple(value["allow_patterns"]), ignore=tuple(value["ignore_patterns"]))
-            return cls(repo_id=value["repo_id"], commit=value["commit"], choice=choice, files=files)
+            here = frozenset(path for path, entry in value["files"].items() if entry["here"])
+            return cls(repo_id=value["repo_id"], commit=value["commit"], files=files, here=here)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -118,6 +110,11 @@ def invalid_name(repo_id: str, revision: str) -> str | None:
     if not REVISION.fullmatch(revision) or ".." in revision:
         return f"revision is {revision!r}; it must be a branch, a tag or a 40-digit commit."
     return None
+
+
+def safe_path(path: t.Any) -> bool:
+    """Whether a name that a hub gives to a file may become a path below the snapshot."""
+    return isinstance(path, str) and "\0" not in path and not {"", ".", ".."}.intersection(path.split("/"))
 
 
 def digest(path: Path, file: ModelFile) -> str:

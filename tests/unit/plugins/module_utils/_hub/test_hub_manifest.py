@@ -13,6 +13,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest impor
     ModelFile,
     digest,
     invalid_name,
+    safe_path,
 )
 
 NAMES = [
@@ -53,12 +54,15 @@ def test_choice(choice: Choice, expected: list[str]) -> None:
 
 def test_manifest_survives_being_written() -> None:
     large = ModelFile(path="m.safetensors", size=5, oid="1" * 40, sha256="a" * 64)
-    manifest = Manifest(repo_id="org/tiny", commit="2" * 40, choice=Choice(ignore=("x",)), files=(FILES[0], large))
+    here = frozenset({large.path})
+    manifest = Manifest(repo_id="org/tiny", commit="2" * 40, files=(FILES[0], large), here=here)
     assert Manifest.load(manifest.dump()) == manifest
-    assert (manifest.size, large.blob, FILES[0].blob) == (6, "a" * 64, "0" * 40)
+    assert (large.blob, FILES[0].blob) == ("a" * 64, "0" * 40)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "files": []}', "null"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "files": {}}', '{"format": 2, "files": []}', "null"]
+)
 def test_unknown_manifest_is_none(text: str) -> None:
     assert Manifest.load(text) is None
 
@@ -85,6 +89,26 @@ def test_unknown_manifest_is_none(text: str) -> None:
 def test_names_that_must_not_become_paths(repo_id: str, revision: str, part: str | None) -> None:
     found = invalid_name(repo_id, revision)
     assert found is None if part is None else (found or "").startswith(part + "; it must be ")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("config.json", True),
+        ("original/params.json", True),
+        ("..data/x", True),
+        ("../x", False),
+        ("a/../../x", False),
+        ("/etc/passwd", False),
+        ("a//b", False),
+        ("a/.", False),
+        ("", False),
+        ("a\0b", False),
+        (None, False),
+    ],
+)
+def test_names_of_files_that_must_not_become_paths(path: str, expected: bool) -> None:
+    assert safe_path(path) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import (
+    Queue,
+    jobs_with,
+    names,
+    processes_with,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import Completed
+
+COMMIT, OTHER = "1" * 40, "2" * 40
+BLOB = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"vllm serve org/tiny --revision {COMMIT}", True),
+        (f"vllm serve /opt/models/models--org--tiny/snapshots/{COMMIT}", True),
+        (f"vllm serve /other/name/for/{COMMIT}", True),
+        ("vllm serve org/tiny", True),
+        ("vllm serve 'org/tiny' --revision main", True),
+        ("The model is org/tiny.", True),
+        ("ls /opt/models/models--org--tiny/snapshots/*", True),
+        (f"vllm serve org/tiny --revision {OTHER}", False),
+        (f"vllm serve org/tiny --revision {OTHER}; cat {COMMIT}", True),
+        # Pinned, but to what is not here: it may have been a slip.
+        (f"vllm serve org/tiny --revision {'3' * 40}", True),
+        ("vllm serve org/tiny-2", False),
+        ("vllm serve org/tiny.v2", False),
+        ("vllm serve my-org/tiny", False),
+        ("ls models--org--tiny--more models--org--tiny2", False),
+        ("vllm serve org/other", False),
+        ("", False),
+    ],
+)
+def test_names(text: str, expected: bool) -> None:
+    assert names(text, "org/tiny", COMMIT, [OTHER]) is expected
+
+
+class FakeSlurm:
+    """A client, and what scontrol says when it is asked for a script: as Slurm 24.11 does, with exit code 0 always."""
+
+    def __init__(self, jobs: list[Job], scripts: dict[int, str | tuple[str, str]], recorded: str = "") -> None:
+        self._jobs, self._scripts, self._recorded = jobs, scripts, recorded
+        self.user: str | None = "never asked"
+        self.read: list[int] = []
+
+    def jobs_named(self, name: str | None, user: str | None) -> list[Job]:
+        self.user = user
+        return self._jobs
+
+    def recorded(self, job_id: int) -> Job | None:
+        return job(job_id, submit_line=self._recorded) if self._recorded else None
+
+    def run(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
+        assert argv[:3] == ["scontrol", "write", "batch_script"]
+        assert argv[4] == "-"
+        self.read.append(int(argv[3]))
+        said = self._scripts[int(argv[3])]
+        out, err = (said, "") if isinstance(said, str) else said
+        return Completed(tuple(argv), 0, out, err)
+
+    def queue(self) -> Queue:
+        tools = command.Tools(sbatch="sbatch", squeue="squeue", scontrol="scontrol", scancel="scancel")
+        return Queue(self, tools, {}, self.run)
+
+
+def job(job_id: int, state: str = "RUNNING", nodes: str = "gpu1", submit_line: str = "", group: int = 0) -> Job:
+    return Job(
+        job_id=job_id, name="serve", user="vllm", state=state, nodes=nodes, submit_line=submit_line, group_id=group
+    )
+
+
+USES = f"#!/bin/sh\nvllm serve org/tiny --revision {COMMIT}\n"
+OTHERWISE, ARGUMENTS = "#!/bin/sh\nsleep 1\n", '#!/bin/sh\nvllm serve "$1"\n'
+NO_ID = ("", "job script retrieval failed: Invalid job id specified\n")
+NO_SCRIPT = ("", "job script retrieval failed: Job script not specified\n")
+NOT_SHOWN = ("", "job script retrieval failed: Invalid user id\n")
+NOT_HEARD = ("", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n")
+FOUND = ["job 1 (serve of vllm, RUNNING on gpu1)"]
+PERHAPS = ["perhaps job 1 (serve of vllm, RUNNING on gpu1), whose script Slurm does not show"]
+
+
+@pytest.mark.parametrize(
+    ("one", "script", "recorded", "found"),
+    [
+        pytest.param(job(1), USES, "", FOUND, id="running"),
+        pytest.param(job(1, "PENDING", ""), USES, "", ["job 1 (serve of vllm, PENDING)"], id="waiting"),
+        pytest.param(job(1, "CANCELLED"), USES, "", [], id="ended"),
+        pytest.param(job(1), OTHERWISE, "", [], id="another-job"),
+        pytest.param(job(1, submit_line="sbatch x.sh org/tiny"), ARGUMENTS, "", FOUND, id="argument"),
+        pytest.param(job(1), ARGUMENTS, "sbatch x.sh org/tiny", FOUND, id="argument-from-accounting"),
+        pytest.param(job(1), ARGUMENTS, "", [], id="argument-that-nobody-knows"),
+        pytest.param(job(1, submit_line="sbatch org/tiny.sh org/tiny"), OTHERWISE, "", [], id="takes-no-argument"),
+        pytest.param(job(1, submit_line="srun vllm serve org/tiny"), NO_SCRIPT, "", FOUND, id="srun"),
+        pytest.param(job(1, submit_line="salloc"), NO_SCRIPT, "", [], id="salloc"),
+        pytest.param(job(1), NO_ID, "", [], id="has-just-ended"),
+        pytest.param(job(1), NOT_SHOWN, "", PERHAPS, id="not-shown"),
+        pytest.param(job(1), NOT_HEARD, "", PERHAPS, id="no-answer"),
+    ],
+)
+def test_jobs(one: Job, script: str | tuple[str, str], recorded: str, found: list[str]) -> None:
+    slurm = FakeSlurm([one], {1: script}, recorded)
+    assert jobs_with(slurm.queue(), None, "org/tiny", COMMIT, [OTHER]) == found
+    assert slurm.user is None
+
+
+def test_an_array_is_one_job() -> None:
+    slurm = FakeSlurm([job(8, group=7), job(9, group=7)], {8: USES, 9: USES})
+    assert len(jobs_with(slurm.queue(), "vllm", "org/tiny", COMMIT, [])) == 1
+    assert (len(slurm.read), slurm.user) == (1, "vllm")
+
+
+HOLDER = """
+import mmap, sys
+with open(sys.argv[1], "rb") as handle:
+    if sys.argv[2] == "mapped":
+        kept = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        handle.close()
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["open", "mapped"])
+def test_a_process_with_a_blob_open_is_seen_through_the_link(tmp_path: Path, how: str) -> None:
+    (tmp_path / BLOB).write_bytes(b"x" * mmap.PAGESIZE)
+    (tmp_path / "model.safetensors").symlink_to(BLOB)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "model.safetensors"), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "open\n"
+        found = processes_with([BLOB])
+        (tmp_path / BLOB).unlink()
+        still = processes_with([BLOB])
+        holder.communicate()
+    assert [text.split(" (")[0] for text in found] == [f"process {holder.pid}"]
+    assert still == found
+    assert processes_with([BLOB]) == []
+
+
+def test_this_process_does_not_count(tmp_path: Path) -> None:
+    with (tmp_path / BLOB).open("wb"):
+        assert processes_with([BLOB]) == []
+
+
+def test_processes_that_show_nothing(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "self").mkdir()
+    (tmp_path / "2" / "fd").mkdir(parents=True)
+    os.symlink(f"/x/{BLOB} (deleted)", tmp_path / "2" / "fd" / "3")
+    (tmp_path / "2" / "comm").write_text("vllm\n")
+    assert processes_with([BLOB], tmp_path) == ["process 2 (vllm) of this host"]
