@@ -10,6 +10,7 @@ import typing as t
 from collections.abc import Callable
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 
@@ -18,8 +19,13 @@ def run_module(
 ) -> dict[str, t.Any]:
     """What the module printed for Ansible, so after its masking of secrets."""
     capsys.readouterr()
-    with patch_module_args(options | {"_ansible_check_mode": check}), pytest.raises(SystemExit):
-        main()
+    warnings: list[str] = []
+    with pytest.MonkeyPatch.context() as patch, patch_module_args(options | {"_ansible_check_mode": check}):
+        # Ansible shows a warning instead of returning it as soon as any test has imported a part of its control side.
+        patch.setattr(AnsibleModule, "warn", lambda _module, warning: warnings.append(warning))
+        with pytest.raises(SystemExit):
+            main()
     result: dict[str, t.Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    result["warnings"] = warnings
     result.pop("invocation", None)
     return result

@@ -33,7 +33,7 @@ _TAKES_ARGUMENTS = re.compile(r"\$\{?[@*1-9]")
 class Client(t.Protocol):
     """What is needed of a Slurm client."""
 
-    def jobs_named(self, name: str | None, user: str | None) -> list[Job]: ...
+    def jobs_named(self, names: Sequence[str], user: str | None) -> list[Job]: ...
 
     def recorded(self, job_id: int) -> Job | None: ...
 
@@ -51,7 +51,7 @@ class Queue:
 
     def live(self, user: str | None) -> list[Job]:
         """Jobs of this user, or of all; of an array one task, because all have one script."""
-        return list({job.group: job for job in self._client.jobs_named(None, user) if job.live}.values())
+        return list({job.group: job for job in self._client.jobs_named([], user) if job.live}.values())
 
     def script(self, job: Job) -> str | None:
         """Empty for a job that has none, None for a script that is not shown. scontrol exits with 0 even then."""

@@ -8,7 +8,7 @@ import mmap
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ class FakeSlurm:
         self.user: str | None = "never asked"
         self.read: list[int] = []
 
-    def jobs_named(self, name: str | None, user: str | None) -> list[Job]:
+    def jobs_named(self, names: Sequence[str], user: str | None) -> list[Job]:
         self.user = user
         return self._jobs
 

@@ -469,10 +469,10 @@ def test_check_mode_fails_where_the_run_would() -> None:
         present(FakeSlurm(refusal="bad gres"), check_mode=True)
 
 
-def present_all(slurm: FakeSlurm, names: list[str], state: str = "submitted", **limits: float) -> list[Outcome]:
+def present_all(slurm: FakeSlurm, names: list[str], state: str = "submitted") -> list[Outcome]:
     specs = [spec(name=name) for name in names]
     orders = [Order(one, one.key("lab"), PATH) for one in specs]
-    return manager(slurm, **limits).present(orders, state=state, on_change="replace")
+    return manager(slurm).present(orders, state=state, on_change="replace")
 
 
 @pytest.mark.parametrize("state", ["submitted", "running", "completed"])
