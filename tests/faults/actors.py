@@ -43,6 +43,11 @@ class Actor(Protocol):
     def read(self, rc: int, out: str, err: str, seconds: float) -> Answer: ...
 
 
+def job_options(stage: Stage, call: Call) -> dict[str, Any]:
+    options = {"output": f"{FOLDER}/state/%x-%j.out", "time": "60", **call.options}
+    return {name: stage.filled(value) for name, value in options.items()}
+
+
 def _start(actor: Actor, call: Call, command: str, stdin: str, kill_after: float | None) -> Running:
     if kill_after is not None:
         # Only the program dies, as with `kill -9`: what it started lives on.
@@ -80,7 +85,7 @@ class SlurmJob:
         }
         if call.state != "absent":
             wanted["script"] = f"{FOLDER}/scripts/{call.script}.sh"
-            wanted["options"] = {"output": f"{FOLDER}/state/%x-%j.out", "time": "60", **call.options}
+            wanted["options"] = job_options(self.stage, call)
         return wanted
 
     def start(self, call: Call, *, kill_after: float | None = None) -> Running:
@@ -116,7 +121,7 @@ class Plain:
     def start(self, call: Call, *, kill_after: float | None = None) -> Running:
         options = [
             f"--{name}" if value is True else f"--{name}={value}"
-            for name, value in {"output": f"{FOLDER}/state/%x-%j.out", "time": "60", **call.options}.items()
+            for name, value in job_options(self.stage, call).items()
         ]
         script = f"{FOLDER}/scripts/{call.script}.sh"
         limit = str(call.limits.get("queue_timeout", 600))

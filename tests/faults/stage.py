@@ -44,6 +44,8 @@ class Stage:
     cluster: Cluster
     # What the injection adds to the environment of calls.
     environment: dict[str, str] = field(default_factory=dict)
+    # Part of all names: accounting of a lab that is kept remembers the jobs of earlier runs.
+    session: str = field(default_factory=lambda: f"{int(time.time()):x}")
     # The job of the fault, for commands: $name and $id (of the job that the first call made).
     job_name: str = ""
     job_id: int | None = None
@@ -59,6 +61,12 @@ class Stage:
 
     def start(self, command: str, host: str = "ctl") -> None:
         podman.run("exec", "--detach", self.cluster.lab.container(host), "bash", "-c", command)
+
+    def filled(self, value: object) -> object:
+        """An option with @other replaced by the id of the job that an injection made."""
+        if not isinstance(value, str) or "@other" not in value:
+            return value
+        return value.replace("@other", (self.folder / "state/other").read_text().strip())
 
     def note(self, text: str) -> None:
         print(f"  {time.strftime('%H:%M:%S')} {text}", flush=True)

@@ -49,13 +49,13 @@ def test_fault(fault: Fault, stage: Stage, records: list[Record], request: pytes
         pytest.skip("not of the quick ones")
     began = time.monotonic()
     with whole_again(stage):
-        found, answers, first = play(stage, fault, SlurmJob(stage, fault.id))
+        found, answers, first = play(stage, fault, SlurmJob(stage, f"{fault.id}-{stage.session}"))
     wrong = fault.expect.judge(found, answers, first)
     seconds, plain_wrong = time.monotonic() - began, None
     if request.config.getoption("--plain") and fault.plain:
         with whole_again(stage):
             changed = fault.first is not None and fault.first.script != fault.call.script
-            found, answers, _ = play(stage, fault, Plain(stage, f"{fault.id}-plain", changed))
+            found, answers, _ = play(stage, fault, Plain(stage, f"{fault.id}-{stage.session}-plain", changed))
         plain_wrong = tuple(fault.expect.judge_cluster(found, answers))
         stage.note(f"plain script: {'; '.join(plain_wrong) or 'right'}")
     records.append(Record(fault.id, fault.kind, tuple(wrong), seconds, plain_wrong))
