@@ -43,6 +43,11 @@ class Actor(Protocol):
     def read(self, rc: int, out: str, err: str, seconds: float) -> Answer: ...
 
 
+def _words(warning: Any) -> str:
+    """ansible-core 2.19 hands warnings on as structures, older ones as text."""
+    return str(warning["event"]["msg"]) if isinstance(warning, dict) and "event" in warning else str(warning)
+
+
 def job_options(stage: Stage, call: Call) -> dict[str, Any]:
     options = {"output": f"{FOLDER}/state/%x-%j.out", "time": "60", **call.options}
     return {name: stage.filled(value) for name, value in options.items()}
@@ -104,7 +109,7 @@ class SlurmJob:
             result = json.loads(out.splitlines()[-1])
         except (IndexError, ValueError) as error:
             raise AssertionError(f"the module gave no result (rc {rc}): {out}{err}") from error
-        words = " ".join([str(result.get("msg", "")), *map(str, result.get("warnings", []))])
+        words = " ".join([str(result.get("msg", "")), *map(_words, result.get("warnings", []))])
         changed = bool(result.get("changed", False))
         return Answer(bool(result.get("failed")), words, changed, result.get("job_id"), seconds)
 
