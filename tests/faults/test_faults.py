@@ -30,6 +30,7 @@ def whole_again(stage: Stage) -> Iterator[None]:
 def play(stage: Stage, fault: Fault, actor: Actor) -> tuple[Found, list[Answer], Answer | None]:
     """The fault from its beginning to the cluster at rest."""
     stage.job_name, first = actor.job_name, None
+    stage.strict = isinstance(actor, SlurmJob)
     if fault.first:
         first = actor.run(fault.first)
         assert not first.failed, f"before the fault: {first.words}"
