@@ -43,6 +43,16 @@ class Actor(Protocol):
     def read(self, rc: int, out: str, err: str, seconds: float) -> Answer: ...
 
 
+def _words(warning: Any) -> str:
+    """ansible-core 2.19 hands warnings on as structures, older ones as text."""
+    return str(warning["event"]["msg"]) if isinstance(warning, dict) and "event" in warning else str(warning)
+
+
+def job_options(stage: Stage, call: Call) -> dict[str, Any]:
+    options = {"output": f"{FOLDER}/state/%x-%j.out", "time": "60", **call.options}
+    return {name: stage.filled(value) for name, value in options.items()}
+
+
 def _start(actor: Actor, call: Call, command: str, stdin: str, kill_after: float | None) -> Running:
     if kill_after is not None:
         # Only the program dies, as with `kill -9`: what it started lives on.
@@ -80,7 +90,7 @@ class SlurmJob:
         }
         if call.state != "absent":
             wanted["script"] = f"{FOLDER}/scripts/{call.script}.sh"
-            wanted["options"] = {"output": f"{FOLDER}/state/%x-%j.out", "time": "60", **call.options}
+            wanted["options"] = job_options(self.stage, call)
         return wanted
 
     def start(self, call: Call, *, kill_after: float | None = None) -> Running:
@@ -99,7 +109,7 @@ class SlurmJob:
             result = json.loads(out.splitlines()[-1])
         except (IndexError, ValueError) as error:
             raise AssertionError(f"the module gave no result (rc {rc}): {out}{err}") from error
-        words = " ".join([str(result.get("msg", "")), *map(str, result.get("warnings", []))])
+        words = " ".join([str(result.get("msg", "")), *map(_words, result.get("warnings", []))])
         changed = bool(result.get("changed", False))
         return Answer(bool(result.get("failed")), words, changed, result.get("job_id"), seconds)
 
@@ -116,7 +126,7 @@ class Plain:
     def start(self, call: Call, *, kill_after: float | None = None) -> Running:
         options = [
             f"--{name}" if value is True else f"--{name}={value}"
-            for name, value in {"output": f"{FOLDER}/state/%x-%j.out", "time": "60", **call.options}.items()
+            for name, value in job_options(self.stage, call).items()
         ]
         script = f"{FOLDER}/scripts/{call.script}.sh"
         limit = str(call.limits.get("queue_timeout", 600))

@@ -124,7 +124,7 @@ FAULTS = [
         "munge-stopped-after-sbatch",
         MUNGE,
         after_real("sbatch", f"{ACT} stop-munge 6"),
-        Expect(live=1, changed=1, begun=1),
+        ONE,
     ),
     Fault(
         "slurmd-stopped-under-a-job",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .acts import killed_by_fake
 from .injections import ACT, CANCEL, after_real, at, before, detached, fake, frozen, job_there, nothing, proxy, unsaved
 from .model import Call, Expect, Fault
-from .stage import STRANGER
+from .stage import FOLDER, STRANGER
 
 HOPELESS = "job that cannot start"
 ENDS = "job that ends early"
@@ -29,13 +29,29 @@ def stuck(reason: str, **options: object) -> tuple[Expect, Call]:
 
 
 def refused(words: str, **options: object) -> tuple[Expect, Call]:
-    return Expect(live=0, failed=True, changed=0, says=words, within=30), Call("running", options=dict(options))
+    return Expect(live=0, failed=True, says=words, within=30), Call("running", options=dict(options))
 
 
 FAULTS = [
     Fault("held", HOPELESS, nothing, *stuck("JobHeldUser", hold=True), quick=True),
     Fault("begins-tomorrow", HOPELESS, nothing, *stuck("BeginTime", begin="now+1day")),
-    Fault("waits-for-a-failed-job", HOPELESS, nothing, *stuck("Dependency", dependency="afterok:999999")),
+    Fault(
+        "waits-for-a-job-that-failed",
+        HOPELESS,
+        before(
+            f"name=other; {job_there('fails', user=STRANGER)} > {FOLDER}/state/other; "
+            "while squeue -h -n other | grep -q .; do sleep 0.2; done"
+        ),
+        Expect(live=1, failed=True, changed=1, says=r"can never start \(Slurm's reason: DependencyNeverSatisfied"),
+        Call("running", options={"dependency": "afterok:@other"}, limits={"queue_timeout": 60}),
+    ),
+    Fault(
+        "waits-for-its-name-to-be-free",
+        HOPELESS,
+        before(job_there("foreign")),
+        Expect(live=1, foreign=1, failed=True, changed=1, says="Slurm's reason: Dependency"),
+        Call("running", options={"dependency": "singleton"}, limits={"queue_timeout": 4}),
+    ),
     Fault(
         "partition-down",
         HOPELESS,
@@ -45,13 +61,13 @@ FAULTS = [
     Fault(
         "unknown-partition", HOPELESS, nothing, *refused("invalid partition specified", partition="nowhere"), quick=True
     ),
-    Fault("more-gpus-than-there-are", HOPELESS, nothing, *refused("not available", gres="gpu:99")),
+    Fault("more-gpus-than-there-are", HOPELESS, nothing, *refused("not available|BadConstraints", gres="gpu:99")),
     Fault(
-        "user-unknown-on-the-nodes",
+        "no-folder-for-its-output",
         HOPELESS,
-        before("true"),
-        Expect(live=0, failed=True),
-        Call("running", "fails"),
+        nothing,
+        Expect(live=0, failed=True, changed=1, begun=0, says="ended as FAILED"),
+        Call("running", options={"output": "/nowhere/%j.out"}),
     ),
     Fault(
         "fails-at-once",

@@ -60,6 +60,7 @@ def fake(tool: str, body: str, *, times: int = 1, passes: int = 0, host: str = "
     @contextmanager
     def inject(stage: Stage) -> Iterator[None]:
         stage.note(f"fake {tool} ({times} times after {passes}): {' '.join(body.split())}")
+        restarts = stage.restarts()
         stage.run(
             f"rm -f {FOLDER}/state/{tool}.*; mv {SLURM}/bin/{tool} {SLURM}/real/{tool} && "
             f"printf %s {shlex.quote(text)} > {SLURM}/bin/{tool} && chmod 755 {SLURM}/bin/{tool}",
@@ -70,6 +71,10 @@ def fake(tool: str, body: str, *, times: int = 1, passes: int = 0, host: str = "
         finally:
             stage.run(f"while [ -e {PENDING} ]; do sleep 0.1; done", host)
             stage.run(f"[ ! -e {SLURM}/real/{tool} ] || mv -f {SLURM}/real/{tool} {SLURM}/bin/{tool}", host)
+        calls = int(stage.run(f"cat {FOLDER}/state/{tool}.count 2>/dev/null || echo 0", host))
+        stage.happened(f"the fake {tool} was called", calls > passes)
+        if "kill-controller" in body:
+            stage.happened("the controller was killed", stage.restarts() > restarts)
 
     return inject
 
@@ -182,8 +187,10 @@ def proxy(mode: str, message_type: int = SUBMIT, times: int = 1) -> Injection:
             yield
         finally:
             stage.environment.pop("SLURM_CONF")
-            stage.note("proxy saw " + ", ".join(stage.run(f"cat {FOLDER}/state/proxy.log").splitlines()[1:]))
             stage.run(f"kill $(cat {FOLDER}/proxy.pid); rm -f {FOLDER}/proxy.pid", check=False)
+        hits = [line for line in stage.run(f"cat {FOLDER}/state/proxy.log").splitlines() if line.endswith(mode)]
+        stage.note(f"proxy: {'; '.join(hits) or 'disturbed nothing'}")
+        stage.happened("the proxy disturbed a connection", bool(hits))
 
     return inject
 

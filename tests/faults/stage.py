@@ -39,14 +39,22 @@ SCRIPTS = {
 }
 
 
+def _real(tool: str) -> str:
+    """Shell words for the real command, whether or not a fake stands in front of it."""
+    return f"$([ -e {SLURM}/real/{tool} ] && echo {SLURM}/real/{tool} || echo {SLURM}/bin/{tool})"
+
+
 @dataclass
 class Stage:
     cluster: Cluster
     # What the injection adds to the environment of calls.
     environment: dict[str, str] = field(default_factory=dict)
+    # Part of all names: accounting of a lab that is kept remembers the jobs of earlier runs.
+    session: str = field(default_factory=lambda: f"{int(time.time()):x}")
     # The job of the fault, for commands: $name and $id (of the job that the first call made).
     job_name: str = ""
     job_id: int | None = None
+    strict: bool = True
 
     @property
     def folder(self) -> Path:
@@ -59,6 +67,22 @@ class Stage:
 
     def start(self, command: str, host: str = "ctl") -> None:
         podman.run("exec", "--detach", self.cluster.lab.container(host), "bash", "-c", command)
+
+    def restarts(self) -> int:
+        """How often systemd has started the controller again."""
+        return int(self.run("systemctl show --property=NRestarts --value slurmctld"))
+
+    def happened(self, what: str, so: bool) -> None:
+        """A fault that did not happen proves nothing. (A plain script may never come to where it strikes.)"""
+        if not so:
+            self.note(f"NOT SO: {what}")
+        assert so or not self.strict, f"the fault did not happen: {what}"
+
+    def filled(self, value: object) -> object:
+        """An option with @other replaced by the id of the job that an injection made."""
+        if not isinstance(value, str) or "@other" not in value:
+            return value
+        return value.replace("@other", (self.folder / "state/other").read_text().strip())
 
     def note(self, text: str) -> None:
         print(f"  {time.strftime('%H:%M:%S')} {text}", flush=True)
@@ -113,8 +137,7 @@ class Stage:
 
     def find(self, name: str) -> Found:
         """What there is of this name, asked of the real squeue, fakes or not."""
-        tool = f"squeue=$(ls {SLURM}/real/squeue {SLURM}/bin/squeue 2>/dev/null | head -n 1)"
-        lines = self.run(f'{tool}; "$squeue" -h -n {name} -o "%A|%o|%u|%k"').splitlines()
+        lines = self.run(f'{_real("squeue")} -h -n {name} -o "%A|%o|%u|%k"').splitlines()
         live, foreign = [], 0
         for line in sorted(set(lines)):
             number, path, user, comment = line.split("|", 3)
@@ -131,8 +154,7 @@ class Stage:
         """Return right after slurmctld saved its jobs: what comes in the next seconds is not saved at once."""
         self.run(
             "cd /var/spool/slurmctld; before=$(stat -c %Y.%i job_state 2>/dev/null); "
-            f"sbatch=$(ls {SLURM}/real/sbatch {SLURM}/bin/sbatch 2>/dev/null | head -n 1); "
-            f"runuser -u {STRANGER} -- $sbatch --parsable --hold --job-name=decoy --chdir=/ "
+            f"runuser -u {STRANGER} -- {_real('sbatch')} --parsable --hold --job-name=decoy --chdir=/ "
             f"--output=/dev/null {FOLDER}/scripts/ends.sh >/dev/null; "
             'for i in $(seq 200); do [ "$(stat -c %Y.%i job_state)" != "$before" ] && exit 0; sleep 0.05; done; exit 1'
         )

@@ -30,6 +30,7 @@ def whole_again(stage: Stage) -> Iterator[None]:
 def play(stage: Stage, fault: Fault, actor: Actor) -> tuple[Found, list[Answer], Answer | None]:
     """The fault from its beginning to the cluster at rest."""
     stage.job_name, first = actor.job_name, None
+    stage.strict = isinstance(actor, SlurmJob)
     if fault.first:
         first = actor.run(fault.first)
         assert not first.failed, f"before the fault: {first.words}"
@@ -49,13 +50,13 @@ def test_fault(fault: Fault, stage: Stage, records: list[Record], request: pytes
         pytest.skip("not of the quick ones")
     began = time.monotonic()
     with whole_again(stage):
-        found, answers, first = play(stage, fault, SlurmJob(stage, fault.id))
+        found, answers, first = play(stage, fault, SlurmJob(stage, f"{fault.id}-{stage.session}"))
     wrong = fault.expect.judge(found, answers, first)
     seconds, plain_wrong = time.monotonic() - began, None
     if request.config.getoption("--plain") and fault.plain:
         with whole_again(stage):
             changed = fault.first is not None and fault.first.script != fault.call.script
-            found, answers, _ = play(stage, fault, Plain(stage, f"{fault.id}-plain", changed))
+            found, answers, _ = play(stage, fault, Plain(stage, f"{fault.id}-{stage.session}-plain", changed))
         plain_wrong = tuple(fault.expect.judge_cluster(found, answers))
         stage.note(f"plain script: {'; '.join(plain_wrong) or 'right'}")
     records.append(Record(fault.id, fault.kind, tuple(wrong), seconds, plain_wrong))

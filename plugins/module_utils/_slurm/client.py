@@ -229,7 +229,8 @@ class SlurmClient:
                     return parse.jobs_from_json(answer.out)
                 except parse.ParseError:
                     pass
-            elif _NO_ACCOUNTING.search(answer.err):
+            elif answer.rc is None or _NO_ACCOUNTING.search(answer.err) or _NOT_HEARD.search(answer.err):
+                # The question in another form would take as long and say no more.
                 self._accounting_answers = False
                 return []
         answer = self._run(argv(sacct, False), self._read_environment)

@@ -109,11 +109,11 @@ def test_an_id_that_is_given_again_is_a_new_job() -> None:
     assert len(slurm.called("sbatch")) == 1
 
 
-def test_a_replaced_job_that_comes_back_is_cancelled_again() -> None:
+def test_a_replaced_job_is_gone_for_good_before_the_new_one_comes() -> None:
     slurm = FakeSlurm()
     present(slurm)
     slurm.save()
-    slurm.killed_at = slurm.clock + 10
+    slurm.killed_at = slurm.clock + 3
     present(slurm, args=["other"])
     assert [job.comment for job in slurm.live()] == [comment(args=["other"])]
 
