@@ -84,15 +84,19 @@ class Job:
         return found
 
 
-def expand_path(path: str, *, job_id: int, name: str, user: str, chdir: str, batch_host: str) -> str:
-    """A log file's path with Slurm's patterns filled in, absolute.
+def expand_path(
+    path: str, *, job_id: int, name: str, user: str, chdir: str, batch_host: str, patterns: bool = True
+) -> str:
+    """A log file's path, absolute, with Slurm's patterns filled in unless Slurm has done that.
 
     squeue and scontrol of 24.11 still say `slurm-%j.out`. Patterns of single tasks (%t, %n, %s) stand for the batch
     step's own, which is task 0 of node 0.
     """
     if not path:
         return ""
-    if "\\" in path:
+    if not patterns:
+        filled = path
+    elif "\\" in path:
         # A backslash tells Slurm to take the name as it is.
         filled = path.replace("\\", "")
     else:
