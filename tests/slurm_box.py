@@ -95,14 +95,18 @@ def make(suite: str, root: Path) -> None:
     (root / "etc/apt/apt.conf.d/90box").write_text(settings)
     install = f"apt-get -q update && apt-get -qy install --no-install-recommends {PACKAGES}"
     # Maintainer scripts want /proc; in a namespace of its own the mount goes when they are done.
-    inside = f"export DEBIAN_FRONTEND=noninteractive; mount -t proc proc {root}/proc; exec chroot {root} sh -c '{install}'"
+    inside = (
+        f"export DEBIAN_FRONTEND=noninteractive; mount -t proc proc {root}/proc; exec chroot {root} sh -c '{install}'"
+    )
     subprocess.run(["unshare", "--mount", "--pid", "--fork", "sh", "-c", inside], check=True)
 
 
 def configure(root: Path) -> None:
     version = subprocess.run(["chroot", root, "slurmctld", "-V"], capture_output=True, text=True, check=True).stdout
     # On a machine whose cgroups are hybrid, slurmd starts only without them; before 24.05 only with version 1.
-    no_cgroups = "CgroupPlugin=disabled" if version.split()[-1] >= "24" else "CgroupPlugin=cgroup/v1\nCgroupAutomount=no"
+    no_cgroups = (
+        "CgroupPlugin=disabled" if version.split()[-1] >= "24" else "CgroupPlugin=cgroup/v1\nCgroupAutomount=no"
+    )
     devices = [f"NodeName={node} Name=gpu Type=l4 File=/dev/nvidia[0-1]" for node in NODES]
     files = {
         "slurm.conf": _SLURM_CONF,
