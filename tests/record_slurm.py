@@ -39,7 +39,7 @@ WHILE_RUNNING: dict[str, t.Any] = {"time": 30}
 
 @dataclass(frozen=True)
 class Kind:
-    """One job: its script, its options, and what is done to it once it is there. ID stands for its id, RUNNING waits."""
+    """One job: its script, its options, and what is done to it then. ID is its id, RUNNING waits until it runs."""
 
     script: str
     options: dict[str, t.Any] = field(default_factory=dict)
@@ -103,8 +103,10 @@ class Host:
 
 
 def specification(host: Host, kind: Kind, folder: str, jobs: dict[str, int]) -> JobSpec:
-    options = {name: str(value).replace("OTHER", str(jobs.get(kind.other, 0))) for name, value in kind.options.items()}
-    options = {name: True if value == "True" else value for name, value in options.items()}
+    other = str(jobs.get(kind.other, 0))
+    options = {
+        name: value.replace("OTHER", other) if isinstance(value, str) else value for name, value in kind.options.items()
+    }
     # An array is refused by the specification for now, and recorded all the same.
     array = options.pop("array", None)
     spec = build_spec(

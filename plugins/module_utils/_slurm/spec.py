@@ -129,7 +129,7 @@ def check_name(name: str) -> str:
 def option_arguments(options: Mapping[str, t.Any]) -> tuple[str, ...]:
     """The dictionary of sbatch options as arguments, sorted by name so that their order in a file means nothing."""
     arguments: list[str] = []
-    for name in sorted(options):
+    for name in sorted(options, key=str):
         if not isinstance(name, str) or not _OPTION.fullmatch(name):
             raise SpecError(f"options: {name!r} is not an option of sbatch. Use its long name without the dashes.")
         # sbatch takes the beginning of a long name for the whole: `comm` would set the comment.
@@ -153,7 +153,7 @@ def _one_option(name: str, value: t.Any) -> list[str]:
 
 def check_environment(environment: Mapping[str, t.Any]) -> dict[str, str]:
     checked: dict[str, str] = {}
-    for name in sorted(environment):
+    for name in sorted(environment, key=str):
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             raise SpecError(f"environment: {name!r} cannot be the name of a variable.")
         if name.startswith(("SLURM_", "SBATCH_")):

@@ -58,7 +58,7 @@ FACTS = {
     "special-exit": Facts("PENDING", states.QUEUED, "job requeued in held state", ("SPECIAL_EXIT",)),
 }
 # What a version or a source tells otherwise, in all its forms.
-OTHERWISE = {("22.05.8", "signalled"): {"reason": "JobLaunchFailure"}}
+OTHERWISE: dict[tuple[str, str], dict[str, t.Any]] = {("22.05.8", "signalled"): {"reason": "JobLaunchFailure"}}
 # Accounting writes down no reason for an end, and 0:0 for a batch script that Slurm itself ended.
 ACCOUNTING_OTHERWISE: dict[str, dict[str, t.Any]] = {
     "failed": {"reason": ""},
