@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 import typing as t
 from dataclasses import dataclass
 
@@ -13,14 +14,16 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
-# ASCII unit separator: no name, reason or host list has it.
-SEPARATOR = "\x1f"
+# Slurm prints names, comments and submit lines as they are, line breaks and control characters included. What stands
+# between two fields is therefore made anew in each run: nobody can put it, and with it a record of his own making, into
+# the name of a job.
+SEPARATOR = f"\x1f{secrets.token_hex(8)}\x1f"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# The comment comes last: it is the one field that anybody may fill with anything.
 SQUEUE_FIELDS = {
     "job_id": "%A",
-    "array_job_id": "%F",
+    # With the id of the whole in front, for the tasks of an array (7_1) and the parts of a heterogeneous job (7+1).
+    "shown_id": "%i",
     "state": "%T",
     "reason": "%r",
     "nodes": "%N",
@@ -33,6 +36,7 @@ SQUEUE_FIELDS = {
 }
 SACCT_FIELDS = {
     "job_id": "JobIDRaw",
+    "shown_id": "JobID",
     "state": "State",
     "exit_code": "ExitCode",
     "reason": "Reason",

@@ -97,15 +97,18 @@ def expand_path(
     batch_host: str,
     array_job_id: int = 0,
     array_task_id: int | None = None,
+    patterns: bool = True,
 ) -> str:
-    """A log file's path with Slurm's patterns filled in, absolute.
+    """A log file's path, absolute, with Slurm's patterns filled in unless Slurm has done that.
 
     squeue and scontrol of 24.11 still say `slurm-%j.out`. Patterns of single tasks (%t, %n, %s) stand for the batch
     step's own, which is task 0 of node 0.
     """
     if not path:
         return ""
-    if "\\" in path:
+    if not patterns:
+        filled = path
+    elif "\\" in path:
         # A backslash tells Slurm to take the name as it is.
         filled = path.replace("\\", "")
     else:

@@ -19,7 +19,7 @@ _TOKENS = re.compile(r"\b(?:hf_|sk-|ghp_|glpat-|AKIA)[A-Za-z0-9_-]{8,}")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}")
 # The value stops at a quote, a comma or a bracket, so that the rest of a JSON line or an argument list stays readable.
 _ASSIGNED = re.compile(
-    r"(?i)([\w-]*(?:api[_-]?key|token|secret|password|passwd)[\"']?\s*[=:]\s*)([\[\"']*)([^\s\"',;)\]}]{4,})"
+    r"(?i)((?:api[_-]?key|token|secret|password|passwd)[\"']?\s*[=:]\s*)([\[\"']*)([^\s\"',;)\]}]{4,})"
 )
 _OPTION = re.compile(r"(?i)(--(?:[a-z]+-)*(?:api-key|token|secret|password))(\s+)(?!-)\S+")
 _URL_LOGIN = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(@)")

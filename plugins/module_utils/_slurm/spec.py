@@ -24,6 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 _OPTION = re.compile(r"[a-z][a-z0-9-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(rf"{COMMENT_PREFIX}:(?P<name>[^:\s]+):(?P<key>[0-9a-f]{{{KEY_LENGTH}}})")
+_COMMENT_OPTION = re.compile(rf"(?:^|\s)--comment[= ]({COMMENT_PREFIX}:[^:\s]+:[0-9a-f]{{{KEY_LENGTH}}})(?!\S)")
 
 # Options that slurm_job itself gives, each with what to use instead.
 RESERVED_OPTIONS: dict[str, str] = {
@@ -90,9 +91,9 @@ def parse_comment(text: str) -> tuple[str, str] | None:
 
 
 def find_comment(text: str) -> str:
-    """The comment of ours inside a submit line, else an empty string."""
-    match = _COMMENT.search(text)
-    return match.group(0) if match else ""
+    """The comment of ours that a submit line gives as --comment, else an empty string."""
+    match = _COMMENT_OPTION.search(text)
+    return match.group(1) if match else ""
 
 
 def build_spec(
@@ -131,11 +132,14 @@ def check_name(name: str) -> str:
 def option_arguments(options: Mapping[str, t.Any]) -> tuple[str, ...]:
     """The dictionary of sbatch options as arguments, sorted by name so that their order in a file means nothing."""
     arguments: list[str] = []
-    for name in sorted(options):
+    for name in sorted(options, key=str):
         if not isinstance(name, str) or not _OPTION.fullmatch(name):
             raise SpecError(f"options: {name!r} is not an option of sbatch. Use its long name without the dashes.")
-        if name in RESERVED_OPTIONS:
-            raise SpecError(f"options.{name} cannot be set here: {RESERVED_OPTIONS[name]}.")
+        # sbatch takes the beginning of a long name for the whole: `comm` would set the comment.
+        reserved = next((word for word in RESERVED_OPTIONS if word.startswith(name)), None)
+        if reserved:
+            short = "" if reserved == name else f" (short for {reserved})"
+            raise SpecError(f"options.{name}{short} cannot be set here: {RESERVED_OPTIONS[reserved]}.")
         arguments.extend(_one_option(name, options[name]))
     return tuple(arguments)
 
@@ -152,7 +156,7 @@ def _one_option(name: str, value: t.Any) -> list[str]:
 
 def check_environment(environment: Mapping[str, t.Any]) -> dict[str, str]:
     checked: dict[str, str] = {}
-    for name in sorted(environment):
+    for name in sorted(environment, key=str):
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             raise SpecError(f"environment: {name!r} cannot be the name of a variable.")
         if name.startswith(("SLURM_", "SBATCH_")):
@@ -181,9 +185,20 @@ def _check_text(what: str, value: t.Any, *, show: bool = True) -> str:
         raise SpecError(
             f"{what}{shown} is {kind}. Give text or a number; quote what YAML would read as something else."
         )
-    if "\0" in str(value):
+    text = str(value)
+    if "\0" in text:
         raise SpecError(f"{what} holds a NUL character, which no argument and no variable can carry.")
-    return str(value)
+    _check_encodable(what, text)
+    return text
+
+
+def _check_encodable(what: str, text: str) -> None:
+    try:
+        text.encode("utf-8", errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise SpecError(
+            f"{what} holds half a character (U+{ord(text[error.start]):04X}), which is no text in UTF-8. Leave it out."
+        ) from error
 
 
 def _check_script(script: str) -> str:
@@ -194,6 +209,7 @@ def _check_script(script: str) -> str:
         raise SpecError("The script has DOS line ends (CR LF), which sbatch refuses. Write it with LF alone.")
     if "\0" in script:
         raise SpecError("The script holds a NUL character: it is no text.")
+    _check_encodable("The script", script)
     return script
 
 

@@ -22,7 +22,7 @@ ENDED = frozenset(
         "TIMEOUT",
     }
 )
-_WAITING_FLAGS = frozenset({"REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
+WAITING_FLAGS = frozenset({"REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
 _STARTING_FLAGS = frozenset({"CONFIGURING", "POWER_UP_NODE"})
 
 QUEUED, STARTING, RUNNING, ENDING, GONE = "queued", "starting", "running", "ending", "ended"
@@ -65,7 +65,7 @@ def phase(state: str, flags: tuple[str, ...] = ()) -> str:
     """Where in its life a job is: one of queued, starting, running, ending, ended."""
     words = {state, *flags}
     # A job on its way back into the queue passes through COMPLETING, so this comes first.
-    if state in {"PENDING", "SUSPENDED", "STOPPED"} or words & _WAITING_FLAGS:
+    if state in {"PENDING", "SUSPENDED", "STOPPED"} or words & WAITING_FLAGS:
         return QUEUED
     if state in ENDED:
         return GONE
@@ -83,7 +83,8 @@ def is_live(state: str, flags: tuple[str, ...] = ()) -> bool:
 
 
 def hopeless(state: str, reason: str) -> bool:
-    return state == "PENDING" and reason in HOPELESS_REASONS
+    # squeue writes some of them with spaces.
+    return state == "PENDING" and reason.replace(" ", "_") in HOPELESS_REASONS
 
 
 def signal_in_words(number: int) -> str:

@@ -208,7 +208,7 @@ class FakeSlurm:
             seen = job.now(self.clock)
             fields = {
                 "job_id": job.job_id,
-                "array_job_id": job.array_job_id or job.job_id,
+                "shown_id": job.array_job_id or job.job_id,
                 "state": seen["state"][-1],
                 "reason": seen["reason"],
                 "nodes": seen["nodes"],
@@ -239,9 +239,10 @@ class FakeSlurm:
         seen = job.now(self.clock)
         return self._answer(
             argv,
-            f"JobId={job.job_id} JobName={job.name} UserId={job.user}(403) JobState={seen['state'][0]} "
-            f"Reason={seen['reason']} ExitCode={seen['exit_code']}:{seen['signal']} BatchHost={seen['batch_host']} "
-            f"Comment={job.comment} StdOut=/home/vllm/slurm-{job.job_id}.out\n",
+            f"JobId={job.job_id} JobName={job.name} UserId={job.user}(403) GroupId={job.user}(403) MCS_label=N/A "
+            f"JobState={seen['state'][0]} Reason={seen['reason']} ExitCode={seen['exit_code']}:{seen['signal']} "
+            f"BatchHost={seen['batch_host']} Command=/s.sh WorkDir=/home/vllm Comment={job.comment}  StdErr= "
+            f"StdIn=/dev/null StdOut=/home/vllm/slurm-{job.job_id}.out \n",
         )
 
     def _json(self, argv: list[str], jobs: list[FakeJob]) -> Completed:
