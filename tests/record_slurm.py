@@ -178,7 +178,7 @@ def record(host: Host, folder: Path, jobs: dict[str, int]) -> None:
     # slurmdbd writes a job down some seconds after it ended.
     time.sleep(6)
     for as_json, name in ((True, "sacct.json"), (False, "sacct.txt")):
-        save(folder, name, host.words(command.sacct_named("sacct", NAME, host.user, as_json=as_json)))
+        save(folder, name, host.words(command.sacct_named("sacct", [NAME], host.user, as_json=as_json)))
 
 
 def record_failures(host: Host, where: str) -> dict[str, dict[str, t.Any]]:
@@ -186,10 +186,10 @@ def record_failures(host: Host, where: str) -> dict[str, dict[str, t.Any]]:
     nobody = 99999999
     spec = build_spec(name=NAME, user=host.user, script=SCRIPTS["true"], script_path=None, chdir=where)
     tried = {
-        "squeue-unknown-job": host.words(command.squeue_job_text(TOOLS, nobody)),
+        "squeue-unknown-job": host.words(command.squeue_jobs_text(TOOLS, [nobody])),
         "scontrol-unknown-job": host.words(command.scontrol_job_text(TOOLS, nobody)),
         "scontrol-unknown-job-json": host.words(command.scontrol_job_json(TOOLS, nobody)),
-        "sacct-unknown-job": host.words(command.sacct_job("sacct", nobody, as_json=False)),
+        "sacct-unknown-job": host.words(command.sacct_jobs("sacct", [nobody], as_json=False)),
         "sbatch-test-only": host.submit(spec, f"{where}/true.sh", test_only=True),
     }
     for name, options in {

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .conftest import Cluster
+from tests.cluster import Cluster
 
 QUESTIONS = yaml.safe_load((Path(__file__).parents[2] / "lab/models/questions.yml").read_text())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .conftest import Cluster, Play
+from tests.cluster import Cluster, Play
 
 
 def test_first_run_succeeds(first_run: Play, cluster: Cluster) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.cluster import Cluster
+
 from .client import QUESTIONS, api_key, base_url, request
-from .conftest import Cluster
 
 
 @pytest.fixture(scope="module")

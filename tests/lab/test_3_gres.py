@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .conftest import Cluster
+from tests.cluster import Cluster
 
 SLEEP = "--parsable --nodelist=gpu2 --gres=gpu:1 --output=/home/vllm/gres_%j.out --wrap"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from .conftest import Cluster
+from tests.cluster import Cluster
 
 REPO, OTHER = "llmops-lab/phi3-tiny", "llmops-lab/mistral-tiny"
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.settings import CHECKOUT
-
-from .conftest import Cluster
+from tests.cluster import Cluster
 
 GOOD = {"name": "tiny", "model_id": "llmops-lab/phi3-tiny", "revision": "main", "port": 8010, "max_model_len": 256}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .conftest import Cluster
+from tests.cluster import Cluster
 
 BROKEN = {
     "name": "broken",

@@ -6,8 +6,9 @@ import base64
 
 import pytest
 
+from tests.cluster import Cluster, Play
+
 from .client import api_key
-from .conftest import Cluster, Play
 
 
 @pytest.mark.parametrize("host", ["ctl", "gpu1", "gpu2"])

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from lab.settings import CHECKOUT
-
-from .conftest import Cluster
+from tests.cluster import Cluster
 
 BIN = Path(sys.executable).parent
 

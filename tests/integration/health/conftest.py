@@ -1,7 +1,4 @@
-"""vllm_health against a real Slurm and a real vLLM on the CPU: the lab LLMOPS_TEST_LAB (default: test).
-
-What is missing of the lab is made, and it is left as it is: these tests are meant to share it with others.
-"""
+"""vllm_health against a real Slurm and a real vLLM on the CPU."""
 
 from __future__ import annotations
 
@@ -19,11 +16,10 @@ from typing import Any
 
 import pytest
 
-from lab.settings import CHECKOUT, load
+from lab.settings import CHECKOUT
+from tests.cluster import Cluster
 from tests.lab.client import api_key
-from tests.lab.conftest import Cluster
 
-NAME = os.environ.get("LLMOPS_TEST_LAB", "test")
 KEY_FILE = "/etc/llmops/vllm-api-key"
 SCRIPTS = "/home/vllm/vllm-jobs"
 RECORDS = f"{SCRIPTS}/endpoints"
@@ -101,12 +97,5 @@ class Health(Cluster):
 
 
 @pytest.fixture(scope="session")
-def health() -> Health:
-    subprocess.run([sys.executable, "-m", "lab", "up", "--name", NAME], cwd=CHECKOUT, check=True)
-    found = Health(load(NAME, CHECKOUT / "inventory/lab"))
-    if not found.run("ctl", f"test -e {SCRIPTS}/serve_phi3.sh && sinfo --noheader && echo yes", check=False).endswith(
-        "yes\n"
-    ):
-        play = found.play("site.yml")
-        assert play.rc == 0, play.output[-6000:]
-    return found
+def health(site: Cluster) -> Health:
+    return Health(site.lab)

@@ -1,7 +1,6 @@
 """What a job receives is what was given, byte for byte, and nothing else runs: real jobs, awkward values.
 
-LLMOPS_VALUES says how many values are sent (default: 500); LLMOPS_TEST_LAB names the lab (default: test). What is
-missing of the lab is made, and it is left as it is.
+LLMOPS_VALUES says how many values are sent (default: 500).
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import base64
 import json
 import os
 import shlex
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +17,10 @@ from typing import Any
 import pytest
 
 from lab import podman
-from lab.settings import CHECKOUT, load
+from lab.settings import CHECKOUT
 from tests.awkward import CANARY, values
-from tests.lab.conftest import Cluster
+from tests.cluster import Cluster
 
-NAME = os.environ.get("LLMOPS_TEST_LAB", "test")
 COUNT = int(os.environ.get("LLMOPS_VALUES", "500"))
 A_JOB = 250
 ARGUMENTS = 100
@@ -60,7 +56,7 @@ class Wanted:
     args: list[str]
     environment: dict[str, str]
     chdir: str
-    output: str
+    options: dict[str, str]
 
 
 def wanted_jobs(count: int) -> list[Wanted]:
@@ -79,24 +75,14 @@ def wanted_jobs(count: int) -> list[Wanted]:
                     "RUN": str(time.time_ns()),
                 },
                 chdir=f"{FOLDER}/places/{place}",
-                output=f"o'ut $(touch {CANARY}) %x {index}.log",
+                options={"output": f"o'ut $(touch {CANARY}) %x {index}.log"},
             )
         )
     return jobs
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
-    subprocess.run([sys.executable, "-m", "lab", "up", "--name", NAME], cwd=CHECKOUT, check=True)
-    found = Cluster(load(NAME, CHECKOUT / "inventory/lab"))
-    if "yes" not in found.run("ctl", "id vllm && sinfo --noheader && echo yes", check=False):
-        play = found.play("site.yml")
-        assert play.rc == 0, play.output[-6000:]
-    return found
-
-
-@pytest.fixture(scope="session")
-def hosts(cluster: Cluster) -> Cluster:
+def hosts(site: Cluster) -> Cluster:
     """The script, and the folders that jobs start in, on every host."""
     places = " ".join(shlex.quote(f"{FOLDER}/places/{place}") for place in PLACES)
     for host in ("ctl", "gpu1", "gpu2"):
@@ -104,8 +90,8 @@ def hosts(cluster: Cluster) -> Cluster:
             f"rm -rf {FOLDER}; mkdir -p {FOLDER}/told {places}; cat > {FOLDER}/tell.py; chmod 755 {FOLDER}/tell.py; "
         )
         command += f"chown -R vllm: {FOLDER}"
-        podman.exec_in(cluster.lab.container(host), ["bash", "-c", command], stdin=TELL)
-    return cluster
+        podman.exec_in(site.lab.container(host), ["bash", "-c", command], stdin=TELL)
+    return site
 
 
 def told(cluster: Cluster) -> dict[str, dict[str, Any]]:

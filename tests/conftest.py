@@ -1,10 +1,12 @@
 """A lab of the tests' own: name, network and state differ from the demo's, so testing never harms a demo in use.
 
-Made anew at the start, whatever an earlier run left; removed at the end when all passed, else left for a look.
+Made anew at the start, whatever an earlier run left; removed at the end when all passed, else left for a look. One lab
+serves all groups of a run. A developer sets LLMOPS_TEST_LAB to the name of a lab that is used as it stands, and kept.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -13,11 +15,16 @@ from lab.settings import CHECKOUT, load
 from tests.cluster import Cluster, Play, lab_command
 
 NAME = "test"
+KEPT = os.environ.get("LLMOPS_TEST_LAB")
 
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Three hosts with nothing on them."""
+    if KEPT:
+        lab_command("up", KEPT)
+        yield Cluster(load(KEPT, CHECKOUT / "inventory/lab"))
+        return
     lab_command("down", NAME)
     lab_command("up", NAME)
     yield Cluster(load(NAME, CHECKOUT / "inventory/lab"))
