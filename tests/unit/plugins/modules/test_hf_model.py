@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -447,6 +449,21 @@ def test_no_room_is_seen_before_the_first_byte(run: Run, hub: Hub, monkeypatch: 
     assert failed["error_kind"] == "disk"
     assert f"failed: {SIZE} bytes needed and 10 bytes to stay free, but only 1000 bytes are free." in failed["msg"]
     assert hub.bytes_of_files() == 0
+
+
+def test_a_disk_that_fills_up_meanwhile_is_not_taken_for_a_network_fault(
+    run: Run, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        failed = run(max_workers=1)
+    assert failed["error_kind"] == "disk"
+    assert failed["msg"].endswith(" failed: No space left on device. Check space, owner and mode.")
+    assert len(hub.requests) == 2
+    assert run()["bytes_downloaded"] == SIZE
 
 
 @pytest.mark.parametrize(("free", "fits"), [(SIZE + 500, True), (SIZE + 499, False)])
