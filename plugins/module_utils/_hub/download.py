@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import typing as t
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ansible_collections.llmops.cluster.plugins.module_utils._diff import DifferenceTracker
@@ -17,6 +16,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub import transfe
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.cache import ModelCache, free_bytes
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.claim import Claim, claim
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import HubError
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.fetch import Fetch
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest import (
     COMMIT,
     Choice,
@@ -185,7 +185,7 @@ def _bring(cache: ModelCache, client: Client, request: Request, wanted: Wanted, 
     promised = cache.promised_to_others(mine.announced_by_others())
     check_space(cache, needed, free_bytes(cache.cache_dir), request.reserve_bytes, promised)
     cache.prepare(todo)
-    downloaded = _fetch_all(cache, client, request, wanted.commit, todo, mine, sleep)
+    downloaded = Fetch(cache, client, wanted.commit, mine, sleep).all(todo, request.max_workers)
     mine.check()
     cache.publish(_manifest(cache, wanted), wanted.files)
     cache.set_ref(request.revision, wanted.commit)
@@ -218,59 +218,6 @@ def check_space(cache: ModelCache, needed: int, free: int, reserve: int, promise
             "reserve_bytes."
         )
         raise HubError(kind="disk", message=message)
-
-
-class _StoppedError(Exception):
-    """Another file failed, so this one is left as far as it came; the next run goes on there."""
-
-
-def _fetch_all(
-    cache: ModelCache,
-    client: Client,
-    request: Request,
-    commit: str,
-    todo: list[ModelFile],
-    mine: Claim,
-    sleep: Sleep,
-) -> int:
-    """Fetch and verify, several at a time, and return how many bytes came. The first failure stops all."""
-    stop = threading.Event()
-
-    def going() -> None:
-        if stop.is_set():
-            raise _StoppedError
-
-    def pause(seconds: float) -> None:
-        # Not slept through when another file fails meanwhile.
-        stop.wait(seconds) if sleep is time.sleep else sleep(seconds)
-        going()
-
-    source = transfer.Transfer(client, cache.repo_id, commit, pause=pause, going=going)
-
-    def bring(file: ModelFile) -> int:
-        going()
-        mine.check()
-        left = cache.to_come([file])
-        received = source.fetch(file, cache.part(file))
-        try:
-            cache.accept(file)
-        except HubError:
-            if left == file.size:
-                raise
-            # The part that an earlier run left was bad, as after a power cut: once more from the start.
-            received += source.fetch(file, cache.part(file))
-            cache.accept(file)
-        return received
-
-    with ThreadPoolExecutor(max_workers=request.max_workers) as pool:
-        # The largest first, so that the last thread is not left alone with it.
-        jobs = [pool.submit(bring, file) for file in sorted(todo, key=lambda file: -file.size)]
-        try:
-            return sum(job.result() for job in as_completed(jobs))
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _size(files: Sequence[ModelFile]) -> int:

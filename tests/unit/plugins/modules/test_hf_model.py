@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 import typing as t
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -448,6 +451,21 @@ def test_no_room_is_seen_before_the_first_byte(run: Run, hub: Hub, monkeypatch: 
     assert hub.bytes_of_files() == 0
 
 
+def test_a_disk_that_fills_up_meanwhile_is_not_taken_for_a_network_fault(
+    run: Run, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        failed = run(max_workers=1)
+    assert failed["error_kind"] == "disk"
+    assert failed["msg"].endswith(" failed: No space left on device. Check space, owner and mode.")
+    assert len(hub.requests) == 2
+    assert run()["bytes_downloaded"] == SIZE
+
+
 @pytest.mark.parametrize(("free", "fits"), [(SIZE + 500, True), (SIZE + 499, False)])
 def test_room_that_another_download_will_take_is_not_free(
     run: Run, hub: Hub, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, free: int, fits: bool
@@ -702,6 +720,7 @@ def test_defaults_agree_with_the_documentation() -> None:
     }
 
 
+@pytest.mark.skipif(find_spec("ansible.cli") is None, reason="ansible-test hides all of Ansible but its module_utils")
 def test_examples_run_as_written(tmp_path: Path) -> None:
     import yaml
 
