@@ -223,3 +223,13 @@ def test_the_examples_of_the_manual_page_run_as_written(health: Health, tmp_path
     done = health.play(str(tmp_path / "examples.yml"))
     assert (done.rc, done.changed) == (0, 0), done.output[-3000:]
     assert "answers at http://gpu" in done.words
+
+
+def test_an_embedding_model(health: Health) -> None:
+    """The same weights, served for vectors: only the matching request says that they are ready."""
+    with health.serving(edit="s/--dtype auto/--dtype auto --runner pooling --convert embed/") as server:
+        found = health.look(job_id=server.job_id, task="embed", timeout=300)
+        assert (found["state"], found["detail"]) == ("ready", "llmops-lab/phi3-tiny answers"), found.get("msg")
+        found = health.look(job_id=server.job_id, timeout=3)
+        assert (found["state"], found["stage"]) == ("wrong_model", "completion"), found["msg"]
+        assert "Check model and task" in found["msg"]
