@@ -98,6 +98,7 @@ class JobPlaces:
         self._port = port
         self._connect = connect
         self._place: Place | None = None
+        self._run: tuple[str, int | None] | None = None
 
     def check(self) -> None:
         """Whether this host can see records at all. Before the wait: a queue may take hours."""
@@ -118,16 +119,18 @@ class JobPlaces:
         if job.phase == "unknown" or not job.host:
             # Where the engine was is where it most likely is; before that, nobody knows.
             return self._place or Verdict("unreachable", "job", job.detail or "Slurm does not say where the job runs")
+        if self._run != (job.host, job.started):
+            self._run, self._place = (job.host, job.started), None
         record, problem = self._record(job)
-        if record is None and self._place and job.started and job.started == self._place.job_started:
+        if record is None and self._place:
             # The same run, whose record somebody has taken away: the engine has not moved.
             return self._place
         port = record.port if record else self._port
         if port is None:
             return Verdict("starting", "job", f"job {self._job_id} runs on {job.host}, but {problem}")
         url = base_url(None, job.host, port)
-        if self._place is None or (self._place.url, self._place.job_started) != (url, job.started):
-            model = record.models[0] if record and record.models else None
+        model = record.models[0] if record and record.models else None
+        if self._place is None or (self._place.url, self._place.model) != (url, model):
             self._place = Place(url, self._connect(url), model, job.started)
         return self._place
 

@@ -57,7 +57,8 @@ class Health(Cluster):
         assert found, done.stdout + done.stderr
         result: dict[str, Any] = json.loads(found[1])
         assert api_key(self) not in done.stdout + done.stderr
-        return result
+        # Warnings are no part of what a single command prints as its result.
+        return result | {"said": " ".join(done.stderr.split())}
 
     @contextlib.contextmanager
     def serving(self, *, options: str = "", edit: str = "", hold: bool = False) -> Iterator[Server]:

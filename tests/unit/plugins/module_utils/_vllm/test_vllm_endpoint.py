@@ -130,6 +130,15 @@ def test_without_a_record_the_given_port_on_slurm_s_node(folder: Folder, written
     assert (found.url, found.model) == ("http://gpu1:8005", None)
 
 
+def test_a_record_that_comes_later_wins_over_the_given_port(folder: Folder) -> None:
+    places = folder.places(port=8000)
+    places(RUNNING)
+    folder.write()
+    found = places(RUNNING)
+    assert isinstance(found, Place)
+    assert (found.url, found.model) == ("http://gpu1:8000", "llmops-lab/phi3-tiny")
+
+
 def test_a_record_that_is_taken_away_moves_no_engine(folder: Folder) -> None:
     folder.write()
     places = folder.places()
@@ -151,6 +160,16 @@ def test_slurm_s_silence_keeps_the_place_and_finds_none(folder: Folder) -> None:
     assert places(silent) == Verdict("unreachable", "job", "Slurm gives no answer"), "the record may be of an old run"
     found = places(RUNNING)
     assert places(silent) is found
+
+
+def test_slurm_s_silence_after_a_requeue_does_not_bring_the_old_place_back(folder: Folder) -> None:
+    folder.write()
+    places = folder.places()
+    places(RUNNING)
+    places(JobSeen("running", "job 7 is RUNNING", host="gpu2", started=START + 900))
+    found = places(JobSeen("unknown", "Slurm gives no answer"))
+    assert isinstance(found, Verdict)
+    assert found.state == "unreachable"
 
 
 def test_a_host_that_sees_no_records_is_told_before_the_wait(folder: Folder) -> None:
