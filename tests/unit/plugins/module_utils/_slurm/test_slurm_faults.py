@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import parse
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import parse, states
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import FakeSlurm
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.test_slurm_manage import (
@@ -127,3 +127,9 @@ def test_a_replaced_job_is_gone_for_good_before_the_new_one_comes() -> None:
 )
 def test_boot_time(text: str, seconds: int | None) -> None:
     assert parse.boot_time(text) == seconds
+
+
+def test_a_job_that_slurm_could_not_set_up_was_not_killed() -> None:
+    assert states.ending_in_words("FAILED", 0, 53) == (
+        "FAILED (signal 53, by which Slurm says that it could not start it: is the folder of its output there?)"
+    )
