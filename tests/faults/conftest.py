@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,8 +60,13 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def records(request: pytest.FixtureRequest) -> list[Record]:
-    return request.config.stash[RECORDS]
+def records(request: pytest.FixtureRequest) -> Iterator[list[Record]]:
+    records = request.config.stash[RECORDS]
+    yield records
+    # After each fault, so that a run that was cut short is worth something too.
+    path = CHECKOUT / "build/faults.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(as_data(records), indent=2) + "\n")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -71,7 +75,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     terminalreporter.section("faults: right final state, exactly one live job")
     terminalreporter.write_line(table(records))
-    path = Path(config.rootpath) / "build/faults.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(as_data(records), indent=2) + "\n")
-    terminalreporter.write_line(f"Every fault with its outcome: {path.relative_to(config.rootpath)}")
+    terminalreporter.write_line("Every fault with its outcome: build/faults.json")

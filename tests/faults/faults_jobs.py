@@ -66,7 +66,7 @@ FAULTS = [
         "no-folder-for-its-output",
         HOPELESS,
         nothing,
-        Expect(live=0, failed=True, changed=1, begun=0, says="ended as FAILED"),
+        Expect(live=0, failed=True, changed=1, begun=0, says="could not start it: is the folder of its output there"),
         Call("running", options={"output": "/nowhere/%j.out"}),
     ),
     Fault(

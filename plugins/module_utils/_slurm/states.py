@@ -60,6 +60,9 @@ _NEXT_STEPS = {
     "TIMEOUT": "Give it more time (`time` in options), then run this task again.",
 }
 
+# No signal anybody sent: slurmd could not set the job up.
+_NOT_SET_UP = 53
+
 
 def phase(state: str, flags: tuple[str, ...] = ()) -> str:
     """Where in its life a job is: one of queued, starting, running, ending, ended."""
@@ -97,7 +100,9 @@ def signal_in_words(number: int) -> str:
 def ending_in_words(state: str, exit_code: int | None, signal_number: int | None) -> str:
     """How a job ended, as the end of the sentence "it ended as ..."."""
     details = [_ENDINGS[state]] if state in _ENDINGS else []
-    if signal_number:
+    if signal_number == _NOT_SET_UP:
+        details.append("signal 53, by which Slurm says that it could not start it: is the folder of its output there?")
+    elif signal_number:
         details.append(f"killed by {signal_in_words(signal_number)}")
     elif exit_code is not None and (exit_code or not details):
         # A shell reports a child killed by a signal as 128 + its number.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import parse
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import parse, states
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import SECONDS_TO_SAVE, JobWatch
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import FakeSlurm
@@ -151,3 +151,9 @@ def test_saved_is_what_stands_in_the_controllers_file(files: list[tuple[float, b
     watch = JobWatch(client, {}, 2.0, clock=lambda: slurm.clock, sleep=slurm.sleep, now=lambda: slurm.clock)
     watch.until_saved({"llmops:a:01": 2}, since=1000.0)
     assert slurm.clock - 1000.0 == pytest.approx(seconds, abs=0.11)
+
+
+def test_a_job_that_slurm_could_not_set_up_was_not_killed() -> None:
+    assert states.ending_in_words("FAILED", 0, 53) == (
+        "FAILED (signal 53, by which Slurm says that it could not start it: is the folder of its output there?)"
+    )
