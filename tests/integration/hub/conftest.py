@@ -1,8 +1,4 @@
-"""hf_model on the hosts of a lab, with its hub and its Slurm: the lab LLMOPS_TEST_LAB (default: test).
-
-What is missing of the lab is made, and it is left as it is: these tests are meant to share it with others. They use
-caches of their own.
-"""
+"""hf_model on the hosts of a lab, with its hub and its Slurm. The tests use caches of their own."""
 
 from __future__ import annotations
 
@@ -18,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from lab.settings import CHECKOUT, load
-from tests.lab.conftest import Cluster
+from lab.settings import CHECKOUT
+from tests.cluster import Cluster
 
-NAME = os.environ.get("LLMOPS_TEST_LAB", "test")
 # Not the model that site.yml serves: a job that names it, from whatever cache, forbids to remove it.
 REPO = "llmops-lab/mistral-tiny"
 # On each host its own, and one that all of them share.
@@ -77,24 +72,16 @@ class Models(Cluster):
         return int(self.run("ctl", f"cd && sbatch --parsable {options} {place} {arguments}", user="vllm"))
 
 
-@pytest.fixture(scope="session")
-def lab_models() -> Models:
-    subprocess.run([sys.executable, "-m", "lab", "up", "--name", NAME], cwd=CHECKOUT, check=True)
-    found = Models(load(NAME, CHECKOUT / "inventory/lab"))
-    if not found.run("ctl", "sinfo --noheader && echo yes", check=False).endswith("yes\n"):
-        play = found.play("site.yml")
-        assert play.rc == 0, play.output[-6000:]
-    return found
-
-
 @pytest.fixture
-def models(lab_models: Models) -> Iterator[Models]:
+def models(site: Cluster) -> Iterator[Models]:
     """With no cache of these tests, before and after."""
+
+    found = Models(site.lab)
 
     def remove() -> None:
         for host in ("gpu1", "gpu2"):
-            lab_models.run(host, f"rm -rf {OWN} {SHARED} {SHARED}.sh")
+            found.run(host, f"rm -rf {OWN} {SHARED} {SHARED}.sh")
 
     remove()
-    yield lab_models
+    yield found
     remove()

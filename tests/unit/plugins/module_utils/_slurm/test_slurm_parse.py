@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import runpy
 import typing as t
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.command impo
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 COMMENT = "llmops:phi3:0123456789abcdef"
-SHOW_SEPARATOR = f"import sys; sys.path[:] = {sys.path!r}; from {command.__name__} import SEPARATOR; print(SEPARATOR)"
 
 
 def test_json_with_states_as_words_and_plain_numbers() -> None:
@@ -170,9 +168,9 @@ def test_a_line_break_in_a_name_makes_no_job() -> None:
 
 
 def test_a_separator_is_made_anew_in_each_run() -> None:
-    names = [subprocess.check_output([sys.executable, "-c", SHOW_SEPARATOR], text=True) for _run in range(2)]
-    assert names[0] != names[1]
-    assert len(SEPARATOR) == 18
+    again = runpy.run_path(str(command.__file__))["SEPARATOR"]
+    assert again != SEPARATOR
+    assert len(again) == len(SEPARATOR) == 18
 
 
 def test_half_a_record_is_left_out() -> None:

@@ -81,6 +81,18 @@ def test_comment_and_back() -> None:
     assert find_comment(f"sbatch --comment={made} --chdir=/ x.sh") == made
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("sbatch --job-name=phi3 /s.sh llmops:phi3:0123456789abcdef", id="argument"),
+        pytest.param("sbatch --comment=llmops:phi3:0123456789abcdef0 /s.sh", id="longer"),
+        pytest.param("sbatch --comment=x-llmops:phi3:0123456789abcdef /s.sh", id="inside-another"),
+    ],
+)
+def test_submit_lines_of_others(line: str) -> None:
+    assert find_comment(line) == ""
+
+
 @pytest.mark.parametrize("text", ["", "llmops", "llmops:a", "llmops:a:b", "llmops:a:0123456789abcdefg", "x llmops:a:b"])
 def test_comments_of_others(text: str) -> None:
     assert parse_comment(text) is None
@@ -134,6 +146,21 @@ BAD = [
     ),
     pytest.param(
         {"options": {"comment": "x"}}, "options.comment cannot be set here: it carries the job's key.", id="comment"
+    ),
+    pytest.param(
+        {"options": {"comm": "x"}},
+        "options.comm (short for comment) cannot be set here: it carries the job's key.",
+        id="beginning-of-a-reserved-option",
+    ),
+    pytest.param(
+        {"options": {1: "x", "a": "y"}},
+        "options: 1 is not an option of sbatch. Use its long name without the dashes.",
+        id="number-as-option",
+    ),
+    pytest.param(
+        {"args": ["a\ud83d"]},
+        "args[0] holds half a character (U+D83D), which is no text in UTF-8. Leave it out.",
+        id="half-a-character",
     ),
     pytest.param(
         {"options": {"gres": {"gpu": 1}}},

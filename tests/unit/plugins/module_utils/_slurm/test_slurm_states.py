@@ -74,3 +74,18 @@ def test_expand_path(path: str, expanded: str) -> None:
     assert (
         expand_path(path, job_id=42, name="phi3", user="vllm", chdir="/srv", batch_host="gpu1.example.org") == expanded
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "hopeless"),
+    [
+        ("PENDING", "DependencyNeverSatisfied", True),
+        ("PENDING", "launch failed requeued held", True),
+        ("PENDING", "launch_failed_requeued_held", True),
+        ("PENDING", "Resources", False),
+        ("PENDING", "job requeued in held state", False),
+        ("RUNNING", "InvalidQOS", False),
+    ],
+)
+def test_hopeless(state: str, reason: str, hopeless: bool) -> None:
+    assert states.hopeless(state, reason) == hopeless
