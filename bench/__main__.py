@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lab.settings import CHECKOUT, cache_dir
 
+from . import jobs
 from .figures import Figure, ratio, table
 from .measure import Bench
 
@@ -79,6 +80,7 @@ def warm() -> list[Figure]:
         bench.hub_share(),
         bench.memory(),
         bench.ready_share(),
+        *jobs.figures(bench.lab),
     ]
     _lab("down")
     return figures

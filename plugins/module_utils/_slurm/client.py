@@ -81,6 +81,7 @@ class SlurmClient:
         self._sleep = sleep
         self._json_works = True
         self._accounting_answers = True
+        self._known_configuration: Completed | None = None
         self._state_file: str | None = None
 
     def cluster_name(self) -> str:
@@ -96,9 +97,13 @@ class SlurmClient:
             )
         return name
 
-    def boot_time(self) -> str:
-        """Tells one life of the controller from another: a job that is gone without one was forgotten, not lost."""
-        return parse.boot_time(self._configuration().out)
+    def boot_time(self, *, now: bool = True) -> str:
+        """Tells one life of the controller from another: a job that is gone without one was forgotten, not lost.
+
+        Unless asked for `now`, what was read before will do.
+        """
+        known = None if now else self._known_configuration
+        return parse.boot_time((known or self._configuration()).out)
 
     def state_saved_at(self) -> float | None:
         """When the controller last saved its jobs; None where that cannot be seen (not its host, not its user)."""
@@ -117,11 +122,13 @@ class SlurmClient:
 
     def _state_path(self) -> str:
         if self._state_file is None:
-            self._state_file = parse.state_file(self._configuration().out) or ""
+            self._state_file = parse.state_file((self._known_configuration or self._configuration()).out) or ""
         return self._state_file
 
     def _configuration(self) -> Completed:
-        return self._read(command.scontrol_config(self.tools), "Reading the cluster's configuration")
+        answer = self._read(command.scontrol_config(self.tools), "Reading the cluster's configuration")
+        self._known_configuration = answer
+        return answer
 
     def jobs_named(self, names: Sequence[str], user: str | None) -> list[Job]:
         """All jobs of these names (none: any) and this user that the controller remembers, ended ones too."""

@@ -70,7 +70,7 @@ class JobManager:
 
         What keeps any of them from being made is raised before the first is touched. After that each has its own fate.
         """
-        booted = self.client.boot_time()
+        booted = self.client.boot_time(now=False)
         with self.lock():
             works = self._plan(orders, state=state, on_change=on_change)
             if not self.check_mode:

@@ -1,0 +1,135 @@
+"""What slurm_job costs: beside a loop of sbatch, beside Ansible's ping, and in requests to the controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lab import podman
+from lab.settings import CHECKOUT, Lab
+
+from .figures import Figure, ratio
+
+MANY = 50
+WAITING = (1, 100, 1000)
+TURNS = 5
+WAIT_SECONDS = 20
+OPTIONS = {"partition": "gpu", "mem": "1M", "output": "/dev/null", "time": "5"}
+SCRIPT = "#!/bin/sh\nexec sleep 0\n"
+# What the nodes and the jobs themselves send, whoever waits for them.
+_OTHERS = re.compile(r"SUBMIT_BATCH|COMPLETE_|NODE_REGISTRATION|STATS_INFO|EPILOG|PROLOG|STEP|CANCEL|KILL")
+
+
+def figures(lab: Lab) -> list[Figure]:
+    bench = JobBench(lab)
+    found = [bench.many_share(), bench.module_share(), *bench.questions()]
+    bench.on_controller("scancel -u vllm --name=" + ",".join(f"bench-{number}" for number in range(MANY)))
+    return found
+
+
+class JobBench:
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def on_controller(self, command: str) -> str:
+        return podman.exec_in(self._lab.container("ctl"), ["bash", "-lc", command])
+
+    def _ansible(self, module: str, arguments: dict[str, object] | None = None, *, may_fail: bool = False) -> float:
+        program = str(Path(sys.executable).parent / "ansible")
+        argv = [program, "ctl", "--become", "-i", str(self._lab.inventory), "-m", module]
+        argv += ["-a", json.dumps(arguments)] if arguments else []
+        environment = {**os.environ, "LLMOPS_LAB_STATE": str(self._lab.state)}
+        begin = time.monotonic()
+        done = subprocess.run(argv, cwd=CHECKOUT, env=environment, text=True, capture_output=True)
+        if done.returncode and not may_fail:
+            raise RuntimeError(f"{' '.join(argv[:8])}: {done.stdout[-2000:]}{done.stderr[-1000:]}")
+        return time.monotonic() - begin
+
+    def _jobs(self, count: int, **more: object) -> dict[str, object]:
+        """Jobs that no earlier turn has made."""
+        stamp = {"TURN": str(time.time_ns())}
+        jobs = [{"name": f"bench-{number}"} for number in range(count)]
+        return {
+            "jobs": jobs,
+            "script_content": SCRIPT,
+            "environment": stamp,
+            "options": OPTIONS,
+            "user": "vllm",
+            **more,
+        }
+
+    def many_share(self) -> Figure:
+        """Both over SSH, as the same user, Ansible's own start included on the one side."""
+        flags = " ".join(f"--{name}={value}" for name, value in OPTIONS.items())
+        loop = f"for i in $(seq {MANY}); do sbatch {flags} --job-name=raw-$i --wrap 'sleep 0' >/dev/null; done"
+        ssh = ["ssh", "-F", str(self._lab.state / "ssh_config"), "ctl", "sudo", "runuser", "-u", "vllm", "--", "bash"]
+        raw, module = [], []
+        for _turn in range(3):
+            begin = time.monotonic()
+            subprocess.run(ssh, input=f"cd; {loop}", text=True, check=True, capture_output=True)
+            raw.append(time.monotonic() - begin)
+            module.append(self._ansible("llmops.cluster.slurm_job", self._jobs(MANY)))
+        print(f"raw loop {_rounded(raw)} s, slurm_job {_rounded(module)} s", flush=True)
+        return ratio(f"{MANY} jobs in one task / raw sbatch loop", min(module), min(raw), 3)
+
+    def module_share(self) -> Figure:
+        """A job that is as wanted, without the time of the Slurm commands that this takes, beside a ping."""
+        wanted: dict[str, object] = {
+            "name": "bench-kept",
+            "script_content": "#!/bin/sh\nexec sleep 600\n",
+            "user": "vllm",
+        }
+        wanted["options"] = {**OPTIONS, "hold": True}
+        self._ansible("llmops.cluster.slurm_job", wanted)
+        asked = "scontrol show config; squeue --json --states=all --user=vllm --name=bench-kept; squeue --json --jobs=1"
+        took: dict[str, list[float]] = {"ping": [], "slurm_job": [], "slurm": []}
+        measured: dict[str, Callable[[], object]] = {
+            "ping": lambda: self._ansible("ansible.builtin.ping"),
+            "slurm_job": lambda: self._ansible("llmops.cluster.slurm_job", wanted),
+            "slurm": lambda: self.on_controller(f"{{ {asked}; }} >/dev/null 2>&1 || true"),
+        }
+        for _turn in range(TURNS):
+            for name, run in measured.items():
+                begin = time.monotonic()
+                run()
+                took[name].append(time.monotonic() - begin)
+        begin = time.monotonic()
+        self.on_controller("true")
+        empty = time.monotonic() - begin
+        self.on_controller("scancel -u vllm --name=bench-kept")
+        print(", ".join(f"{name} {_rounded(times)} s" for name, times in took.items()), flush=True)
+        slurm = max(0.0, min(took["slurm"]) - empty)
+        return ratio("slurm_job without Slurm / ping", min(took["slurm_job"]) - slurm, min(took["ping"]), 1.15)
+
+    def questions(self) -> list[Figure]:
+        """Requests to slurmctld while so many held jobs are waited for, for the same time each."""
+        counts = {}
+        for count in WAITING:
+            held = self._jobs(count, options={**OPTIONS, "hold": True})
+            self._ansible("llmops.cluster.slurm_job", held)
+            self.on_controller("sdiag --reset")
+            wait = {**held, "state": "running", "queue_timeout": WAIT_SECONDS}
+            self._ansible("llmops.cluster.slurm_job", wait, may_fail=True)
+            counts[count] = self._requests()
+            self._ansible("llmops.cluster.slurm_job", {**held, "state": "absent"})
+        print(f"requests while waiting {WAIT_SECONDS} s for so many jobs: {counts}", flush=True)
+        least = counts[WAITING[0]]
+        return [
+            Figure(f"requests to slurmctld, waiting for {count} / for 1", counts[count] / least, "ratio", 1.0, 1.0)
+            for count in WAITING[1:]
+        ]
+
+    def _requests(self) -> int:
+        text = self.on_controller("sdiag").split("by message type")[-1].split("by user")[0]
+        found = re.findall(r"(\w+)\s+\(\s*\d+\)\s+count:(\d+)", text)
+        return sum(int(number) for name, number in found if not _OTHERS.search(name))
+
+
+def _rounded(times: list[float]) -> list[float]:
+    return [round(seconds, 2) for seconds in times]
