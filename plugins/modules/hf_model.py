@@ -304,7 +304,7 @@ def read_token(params: dict[str, t.Any]) -> str | None:
 
 
 def find_users(module: AnsibleModule, cache: ModelCache, commit: str) -> list[str]:
-    found = processes_with(set(cache.unused_blobs(without=commit)))
+    found = processes_with([cache.blobs / name for name in cache.unused_blobs(without=commit)])
     if connect.slurm_is_here(module):
         account = connect.find_account(None)
         tools = connect.find_tools(module, account)

@@ -66,12 +66,12 @@ class Queue:
         return recorded.submit_line if recorded else job.submit_line
 
 
-def processes_with(blobs: Collection[str], proc: Path = PROC) -> list[str]:
-    """Processes other than this one that have a blob open or mapped. A blob's name is its hash, so it is known by
-    that, whatever path a container has it under."""
+def processes_with(blobs: Collection[Path], proc: Path = PROC) -> list[str]:
+    """Processes other than this one that have one of these files open or mapped."""
+    wanted = {blob.name: _identity(blob) for blob in blobs}
     found = []
     for folder in sorted((entry for entry in proc.iterdir() if entry.name.isdecimal()), key=lambda one: int(one.name)):
-        if folder.name != str(os.getpid()) and any(os.path.basename(path) in blobs for path in _open_files(folder)):
+        if folder.name != str(os.getpid()) and any(_is(wanted[name], place) for name, place in _open(folder, wanted)):
             found.append(f"process {folder.name} ({_read(folder / 'comm').strip()}) of this host")
     return found
 
@@ -103,16 +103,38 @@ def names(text: str, repo_id: str, commit: str, others: Sequence[str]) -> bool:
     return mentioned and not any(other in text for other in others)
 
 
-def _open_files(process: Path) -> Iterator[str]:
-    """Other users' processes show nothing to a user who is not root, and any process may be gone at any moment."""
+def _open(process: Path, names: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """Open and mapped files that are called so (a blob's name is its hash, whatever path a container has it under),
+    and where the kernel gives access to each. Other users' processes show nothing to a user who is not root, and any
+    process may be gone at any moment."""
     for link in _list(process / "fd"):
         with contextlib.suppress(OSError):
-            yield os.readlink(process / "fd" / link).removesuffix(" (deleted)")
+            name = os.path.basename(os.readlink(process / "fd" / link))
+            if name in names:
+                yield name, process / "fd" / link
     maps = _read(process / "maps")
-    if "/blobs/" in maps:
-        for line in maps.splitlines():
-            # address perms offset dev inode path
-            yield line.split(maxsplit=5)[-1].removesuffix(" (deleted)")
+    for line in maps.splitlines() if "/blobs/" in maps else ():
+        # address perms offset dev inode path
+        name = os.path.basename(line.split(maxsplit=5)[-1])
+        if name in names:
+            yield name, process / "map_files" / line.split(maxsplit=1)[0]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is(wanted: tuple[int, int] | None, place: Path) -> bool:
+    """Not only called the same: another cache may hold the same content."""
+    try:
+        return wanted is not None and _identity(place) == wanted
+    except OSError:
+        # It cannot be told, so it may be.
+        return True
 
 
 def _list(folder: Path) -> list[str]:

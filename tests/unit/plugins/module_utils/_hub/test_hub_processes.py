@@ -55,7 +55,7 @@ with patch_module_args(json.load(sys.stdin)):
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path
-from ansible_collections.llmops.cluster.plugins.module_utils._hub import cache, claim, client, download, transfer
+from ansible_collections.llmops.cluster.plugins.module_utils._hub import cache, client, download, manifest
 
 def dies_at(step):
     left = [step]
@@ -75,7 +75,9 @@ def dies_at(step):
 def run(words):
     revision, cache_dir, endpoint = words
     models = cache.ModelCache(Path(cache_dir), "org/tiny")
-    request = download.Request(revision=revision.removeprefix("-"), max_workers=1)
+    # -name: remove it; +name: its JSON files only.
+    choice = manifest.Choice(allow=("*.json",)) if revision.startswith("+") else manifest.Choice()
+    request = download.Request(revision=revision.lstrip("+-"), choice=choice, max_workers=1)
     if revision.startswith("-"):
         return download.ensure_absent(models, request, lambda *_args: [])
     return download.ensure_present(models, client.HubClient(endpoint=endpoint, token=None), request)
@@ -280,6 +282,24 @@ def test_killed_before_any_step_of_a_download_it_is_mended_by_the_next(
             break
         step += 1
     assert step > 25
+
+
+def test_killed_before_any_step_while_a_choice_grows_readers_see_the_old_or_the_new(
+    killer: Killer, tmp_path: Path
+) -> None:
+    cache = ModelCache(tmp_path / "cache", REPO)
+    narrow = {name: content for name, content in SMALL.items() if name.endswith(".json")}
+    step = 0
+    killed = True
+    while killed:
+        killer.run("+main")
+        killed = killer.run("main", step)
+        assert seen(cache.snapshot(MAIN)) in (narrow, SMALL)
+        assert killer.run("main") is False
+        assert seen(cache.snapshot(MAIN)) == SMALL
+        killer.run("-main")
+        step += 1
+    assert step > 20
 
 
 def test_killed_before_any_step_of_a_removal_it_is_finished_by_the_next(killer: Killer, tmp_path: Path) -> None:

@@ -139,30 +139,61 @@ with open(sys.argv[1], "rb") as handle:
 
 @pytest.mark.parametrize("how", ["open", "mapped"])
 def test_a_process_with_a_blob_open_is_seen_through_the_link(tmp_path: Path, how: str) -> None:
-    (tmp_path / BLOB).write_bytes(b"x" * mmap.PAGESIZE)
-    (tmp_path / "model.safetensors").symlink_to(BLOB)
+    cache, other = tmp_path / "cache" / "blobs" / BLOB, tmp_path / "other" / "blobs" / BLOB
+    for blob in (cache, other):
+        blob.parent.mkdir(parents=True)
+        blob.write_bytes(b"x" * mmap.PAGESIZE)
+    (tmp_path / "model.safetensors").symlink_to(cache)
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "model.safetensors"), how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "open\n"
-        found = processes_with([BLOB])
-        (tmp_path / BLOB).unlink()
-        still = processes_with([BLOB])
+        found = processes_with([cache])
+        elsewhere = processes_with([other])
         holder.communicate()
     assert [text.split(" (")[0] for text in found] == [f"process {holder.pid}"]
-    assert still == found
-    assert processes_with([BLOB]) == []
+    assert elsewhere == []
+    assert processes_with([cache]) == []
 
 
 def test_this_process_does_not_count(tmp_path: Path) -> None:
     with (tmp_path / BLOB).open("wb"):
-        assert processes_with([BLOB]) == []
+        assert processes_with([tmp_path / BLOB]) == []
 
 
-def test_processes_that_show_nothing(tmp_path: Path) -> None:
-    (tmp_path / "1").mkdir()
-    (tmp_path / "self").mkdir()
-    (tmp_path / "2" / "fd").mkdir(parents=True)
-    os.symlink(f"/x/{BLOB} (deleted)", tmp_path / "2" / "fd" / "3")
-    (tmp_path / "2" / "comm").write_text("vllm\n")
-    assert processes_with([BLOB], tmp_path) == ["process 2 (vllm) of this host"]
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A /proc: 1 shows nothing, 2 has the blob open, 3 has it mapped, 4 one of the same name."""
+    blob, other = tmp_path / "blobs" / BLOB, tmp_path / "other" / BLOB
+    for path in (blob, other):
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+    proc = tmp_path / "proc"
+    for name in ("1", "2/fd", "3/map_files", "4/fd", "self"):
+        (proc / name).mkdir(parents=True)
+    for number in "234":
+        (proc / number / "comm").write_text("vllm\n")
+    (proc / "2/fd/9").symlink_to(blob)
+    (proc / "3/maps").write_text(f"7f00-7f01 r--s 00000000 fe:00 7 /blobs/{BLOB}\n7f01-7f02 rw-p 00000000 00:00 0\n")
+    (proc / "3/map_files/7f00-7f01").symlink_to(blob)
+    (proc / "4/fd/9").symlink_to(other)
+    return proc
+
+
+def test_who_has_it_open(proc: Path) -> None:
+    blob = proc.parent / "blobs" / BLOB
+    assert processes_with([blob], proc) == ["process 2 (vllm) of this host", "process 3 (vllm) of this host"]
+    assert processes_with([blob.with_name("b" * 64)], proc) == []
+
+
+def test_what_cannot_be_told_counts(proc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = Path.stat
+
+    def forbidden(path: Path, **options: bool) -> os.stat_result:
+        if "map_files" in path.parts:
+            raise PermissionError
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    blob = proc.parent / "other" / BLOB
+    assert processes_with([blob], proc) == ["process 3 (vllm) of this host", "process 4 (vllm) of this host"]
