@@ -256,6 +256,7 @@ log:
   sample: ""
 """
 
+import math
 import typing as t
 from pathlib import Path
 
@@ -309,6 +310,8 @@ def invalid_options(params: dict[str, t.Any]) -> str | None:
     }
     for name, (low, may_equal) in least.items():
         value = params[name]
+        if not math.isfinite(value):
+            return f"{name} is {value}; it must be a finite number."
         if value < low or (value == low and not may_equal):
             return f"{name} is {value}; it must be {'at least' if may_equal else 'more than'} {low}."
     return None

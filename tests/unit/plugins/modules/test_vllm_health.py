@@ -97,6 +97,7 @@ ADDRESS = "must give an http or https address without user or password, like htt
             "url must be a base address without a query, a fragment or blanks, like http://gpu1:8000.",
         ),
         ({"timeout": -1}, "timeout is -1.0; it must be at least 0."),
+        ({"timeout": "nan"}, "timeout is nan; it must be a finite number."),
         ({"interval": 0}, "interval is 0.0; it must be more than 0."),
         ({"passes": 0}, "passes is 0; it must be at least 1."),
         (
