@@ -33,6 +33,19 @@ PLAYBOOK = Path(__file__).with_name("submit_values.yml")
 # Names of jobs and of folders that are allowed, and that a careless program trips over.
 JOB_NAMES = ["None", "null", "0", "a.b+c-d_e", "n" * 128, "_"]
 PLACES = ["plain", "two words", "a b=c WorkDir=x", f"$(touch {CANARY})", "quo'te\"s", "line\nbreak", "-dash", "é😀"]
+# Variables that programs on the way act on.
+VARIABLES = {
+    "PATH": "/odd folder:/usr/bin:/bin",
+    "SHELL": "/bin/zsh",
+    "LANG": "de_DE",
+    "LD_LIBRARY_PATH": "/nowhere",
+    "BASH_ENV": "/nowhere",
+    "IFS": "x\n",
+    "PWD": "/x",
+    "TZ": "Asia/Tokyo",
+    "POSIXLY_CORRECT": "1",
+    "SQUEUE_FORMAT": "%i",
+}
 # Sent by the job: base64 keeps every byte.
 TELL = """#!/usr/bin/python3
 import base64, json, os, sys
@@ -75,6 +88,7 @@ def wanted_jobs(count: int) -> list[Wanted]:
                 args=part[:ARGUMENTS],
                 environment={
                     **{f"VALUE_{number}": value for number, value in enumerate(part[ARGUMENTS:])},
+                    **VARIABLES,
                     # A job that an earlier run of this test completed would not run again.
                     "RUN": str(time.time_ns()),
                 },
@@ -138,7 +152,7 @@ def canaries(cluster: Cluster) -> list[str]:
 
 def test_jobs_receive_what_was_given(hosts: Cluster, tmp_path: Path) -> None:
     jobs = wanted_jobs(COUNT)
-    assert sum(len(job.args) + len(job.environment) - 1 for job in jobs) == COUNT
+    assert sum(len(job.args) + len(job.environment) - len(VARIABLES) - 1 for job in jobs) == COUNT
     jobs_file = tmp_path / "jobs.json"
     jobs_file.write_text(json.dumps([asdict(job) for job in jobs]), encoding="utf-8")
     arguments = [str(PLAYBOOK), "--extra-vars", json.dumps({"jobs_file": str(jobs_file)})]
