@@ -45,6 +45,15 @@ RESERVED_OPTIONS: dict[str, str] = {
     "wrap": "use the option script_content of the module",
 }
 
+# Slurm gives these a value of its own in every job, whatever was exported to it.
+SET_BY_SLURM = frozenset(
+    {"CUDA_VISIBLE_DEVICES", "ENVIRONMENT", "GPU_DEVICE_ORDINAL", "HOME", "HOSTNAME", "LOGNAME", "USER"}
+)
+# Linux's limit for one argument or variable (128 KiB with its NUL), and a little less than that for all of them
+# together (a quarter of the usual stack of 8 MiB, pointers included).
+LONGEST_WORD = 131071
+MOST_BYTES = 1_800_000
+
 
 @dataclass(frozen=True)
 class JobSpec:
@@ -108,7 +117,7 @@ def build_spec(
     environment: Mapping[str, t.Any] | None = None,
 ) -> JobSpec:
     """Check every part and put it together, or raise SpecError naming the part, its value and what is allowed."""
-    return JobSpec(
+    spec = JobSpec(
         name=check_name(name),
         user=user,
         script=_check_script(script),
@@ -118,6 +127,8 @@ def build_spec(
         options=option_arguments(options or {}),
         environment=check_environment(environment or {}),
     )
+    _check_size(spec)
+    return spec
 
 
 def check_name(name: str) -> str:
@@ -161,6 +172,8 @@ def check_environment(environment: Mapping[str, t.Any]) -> dict[str, str]:
             raise SpecError(f"environment: {name!r} cannot be the name of a variable.")
         if name.startswith(("SLURM_", "SBATCH_")):
             raise SpecError(f"environment.{name} would steer sbatch itself. Use options for what sbatch shall do.")
+        if name in SET_BY_SLURM or name.startswith("SLURMD_"):
+            raise SpecError(f"environment.{name} would not reach the job: Slurm sets it itself. Set it in the script.")
         # The value itself stays out of the message: it may be a secret.
         checked[name] = _check_text(f"environment.{name}", environment[name], show=False)
     return checked
@@ -190,6 +203,26 @@ def _check_text(what: str, value: t.Any, *, show: bool = True) -> str:
         raise SpecError(f"{what} holds a NUL character, which no argument and no variable can carry.")
     _check_encodable(what, text)
     return text
+
+
+def _check_size(spec: JobSpec) -> None:
+    """A program that is given too much is not started at all, and says no more than that."""
+    words = {f"args[{index}]": word for index, word in enumerate(spec.args)}
+    words |= {f"options.{word[2:].partition('=')[0]}": word for word in spec.options}
+    words |= {f"environment.{name}": f"{name}={value}" for name, value in spec.environment.items()}
+    sizes = {what: len(word.encode("utf-8", errors="surrogateescape")) for what, word in words.items()}
+    for what, size in sizes.items():
+        if size > LONGEST_WORD:
+            raise SpecError(
+                f"{what} is {size} bytes long, and a program takes {LONGEST_WORD} at most. "
+                "Write it to a file that the script reads."
+            )
+    total = sum(size + 9 for size in sizes.values())
+    if total > MOST_BYTES:
+        raise SpecError(
+            f"args, options and environment are {total} bytes together, and a program takes {MOST_BYTES} at most. "
+            "Write them to a file that the script reads."
+        )
 
 
 def _check_encodable(what: str, text: str) -> None:

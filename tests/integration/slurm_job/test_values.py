@@ -29,6 +29,19 @@ PLAYBOOK = Path(__file__).with_name("submit_values.yml")
 # Names of jobs and of folders that are allowed, and that a careless program trips over.
 JOB_NAMES = ["None", "null", "0", "a.b+c-d_e", "n" * 128, "_"]
 PLACES = ["plain", "two words", "a b=c WorkDir=x", f"$(touch {CANARY})", "quo'te\"s", "line\nbreak", "-dash", "é😀"]
+# Variables that programs on the way act on.
+VARIABLES = {
+    "PATH": "/odd folder:/usr/bin:/bin",
+    "SHELL": "/bin/zsh",
+    "LANG": "de_DE",
+    "LD_LIBRARY_PATH": "/nowhere",
+    "BASH_ENV": "/nowhere",
+    "IFS": "x\n",
+    "PWD": "/x",
+    "TZ": "Asia/Tokyo",
+    "POSIXLY_CORRECT": "1",
+    "SQUEUE_FORMAT": "%i",
+}
 # Sent by the job: base64 keeps every byte.
 TELL = """#!/usr/bin/python3
 import base64, json, os, sys
@@ -71,6 +84,7 @@ def wanted_jobs(count: int) -> list[Wanted]:
                 args=part[:ARGUMENTS],
                 environment={
                     **{f"VALUE_{number}": value for number, value in enumerate(part[ARGUMENTS:])},
+                    **VARIABLES,
                     # A job that an earlier run of this test completed would not run again.
                     "RUN": str(time.time_ns()),
                 },
@@ -115,8 +129,8 @@ def canaries(cluster: Cluster) -> list[str]:
     """Files that a command inside a value would have made, on any host or here."""
     found = []
     for host in ("ctl", "gpu1", "gpu2"):
-        # The folder and the logs of that name are meant to be there.
-        look = f"find / -xdev -name '*{CANARY}' -not -path '{FOLDER}/places/$(touch {CANARY})' 2>/dev/null"
+        # /home/vllm may be another file system. The folder of that name is meant to be there.
+        look = f"find / /home/vllm -xdev -name '*{CANARY}' -not -path '{FOLDER}/places/$(touch {CANARY})' 2>/dev/null"
         found += [f"{host}:{line}" for line in cluster.run(host, look, check=False).splitlines()]
     places = [Path("/tmp"), Path("/"), Path.home(), CHECKOUT, Path.cwd()]
     return found + [str(place / CANARY) for place in places if (place / CANARY).exists()]
@@ -124,7 +138,7 @@ def canaries(cluster: Cluster) -> list[str]:
 
 def test_jobs_receive_what_was_given(hosts: Cluster, tmp_path: Path) -> None:
     jobs = wanted_jobs(COUNT)
-    assert sum(len(job.args) + len(job.environment) - 1 for job in jobs) == COUNT
+    assert sum(len(job.args) + len(job.environment) - len(VARIABLES) - 1 for job in jobs) == COUNT
     jobs_file = tmp_path / "jobs.json"
     jobs_file.write_text(json.dumps([asdict(job) for job in jobs]), encoding="utf-8")
     arguments = [str(PLAYBOOK), "--extra-vars", json.dumps({"jobs_file": str(jobs_file)})]

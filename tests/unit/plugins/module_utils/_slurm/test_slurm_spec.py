@@ -181,6 +181,27 @@ BAD = [
         id="variable-of-sbatch",
     ),
     pytest.param(
+        {"environment": {"HOME": "/tmp"}},
+        "environment.HOME would not reach the job: Slurm sets it itself. Set it in the script.",
+        id="variable-that-slurm-sets",
+    ),
+    pytest.param(
+        {"args": ["é" * 65536]},
+        "args[0] is 131072 bytes long, and a program takes 131071 at most. Write it to a file that the script reads.",
+        id="long-argument",
+    ),
+    pytest.param(
+        {"environment": {"A": "x" * 131070}},
+        "environment.A is 131072 bytes long, and a program takes 131071 at most.",
+        id="long-variable",
+    ),
+    pytest.param(
+        {"args": ["x" * 100000] * 18},
+        "args, options and environment are 1800192 bytes together, and a program takes 1800000 at most. "
+        "Write them to a file that the script reads.",
+        id="too-much-together",
+    ),
+    pytest.param(
         {"environment": {"API_KEY": ["s3cret"]}},
         "environment.API_KEY is a list. Give text or a number; quote what YAML would read as something else.",
         id="value-not-shown",
