@@ -136,8 +136,8 @@ class JobWatch:
             came_back = gone_at is not None
             gone_at = None
             if asked_at is None or came_back or now - asked_at >= ASK_AGAIN_SECONDS:
-                self.client.cancel(sorted({job.group for job in left}), first.name, first.user)
-                asked_at = self.clock()
+                heard = self.client.cancel(sorted({job.group for job in left}), first.name, first.user)
+                asked_at = self.clock() if heard else None
                 # Most jobs are gone at once, so the first pause is short.
                 return Seen(done=False, value=left, look_within=0.5)
             return Seen(done=False, value=left)
