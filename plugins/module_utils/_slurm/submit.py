@@ -31,6 +31,10 @@ SECONDS_TO_APPEAR = 6.0
 # slurmctld writes its jobs down at most every 6 seconds. One that is killed before that forgets what it acknowledged.
 SECONDS_TO_SAVE = 7.0
 
+# The next job gets the id of a lost one. A node that still has to end the lost one would refuse the new one with it
+# ("already killed"), and it hears of the loss some seconds after the controller is back.
+SECONDS_TO_ABORT = 5.0
+
 
 @dataclass
 class Submitter:
@@ -63,7 +67,10 @@ class Submitter:
                     f"Submitting the job {self.spec.name} of {self.spec.user} failed: {answer.complaint}. "
                     "Correct its options or its script, then run this task again."
                 )
-            complaint = f"job {found.job_id} was taken and then lost" if found else answer.complaint
+            complaint = answer.complaint
+            if found:
+                complaint = f"job {found.job_id} was taken and then lost"
+                self.sleep(SECONDS_TO_ABORT)
         raise OutcomeUnknownError(
             f"Submitting the job {self.spec.name} of {self.spec.user} failed: {ATTEMPTS} times there was no clear "
             f"answer (last: {complaint}), and no job with the key {self.key} is to be seen. "
