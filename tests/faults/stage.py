@@ -99,7 +99,9 @@ class Stage:
                 f"chmod 440 /etc/sudoers.d/faults; install -d {SLURM}/real",
                 host,
             )
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # The rest of the folder tells restore() what a run that was cut short has left behind.
+        for name in ("scripts", "lib"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("scripts", "lib/ansible", "lib/ansible_collections/llmops/cluster/plugins"):
             (self.folder / name).mkdir(parents=True)
         for name, text in SCRIPTS.items():

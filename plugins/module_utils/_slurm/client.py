@@ -214,9 +214,14 @@ class SlurmClient:
             return Submission(job_id=parse.submitted_job_id(answer.out), complaint=complaint)
         return Submission(refused=_is_refusal(answer), complaint=complaint)
 
-    def cancel(self, job_ids: Sequence[int], name: str, user: str) -> None:
-        """Ask for it. Whether it happened is for the caller to see: scancel's answer is no proof either way."""
-        self._run(self._as_user(command.scancel(self.tools, job_ids, name, user)), self._base_environment)
+    def cancel(self, job_ids: Sequence[int], name: str, user: str) -> bool:
+        """Ask for it. Whether it happened is for the caller to see: what scancel answers is no proof either way.
+
+        False when scancel itself failed, so that there is no point in waiting for what comes of it.
+        """
+        return (
+            self._run(self._as_user(command.scancel(self.tools, job_ids, name, user)), self._base_environment).rc == 0
+        )
 
     def tail(self, path: str) -> str | None:
         """The end of a log file, read with the rights of the job's user: the path may be anybody's link."""

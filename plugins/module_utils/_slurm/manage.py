@@ -26,6 +26,10 @@ if t.TYPE_CHECKING:
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch, Watched
 
+# The next job gets the id of a lost one. A node that still has to end the lost one would refuse the new one with it
+# ("already killed"), and it hears of the loss some seconds after the controller is back.
+SECONDS_TO_ABORT = 5.0
+
 
 @dataclass
 class JobManager:
@@ -80,6 +84,7 @@ class JobManager:
             lost = self._bring_to(state, waiting, booted)
             if not lost or attempt == ATTEMPTS - 1:
                 break
+            self.sleep(SECONDS_TO_ABORT)
             booted = self.client.boot_time()
             with self.lock():
                 self._make(lost)

@@ -214,9 +214,9 @@ class JobWatch:
             came_back = gone_at is not None
             gone_at = None
             if asked_at is None or came_back or self.clock() - asked_at >= ASK_AGAIN_SECONDS:
-                for name in sorted({job.name for job in left}):
-                    self.client.cancel(sorted({job.group for job in left if job.name == name}), name, user)
-                asked_at = self.clock()
+                by_name = {name: sorted({job.group for job in left if job.name == name}) for name in names}
+                heard = [self.client.cancel(ids, name, user) for name, ids in by_name.items() if ids]
+                asked_at = self.clock() if all(heard) else None
                 # Most jobs are gone at once, so the first pause is short.
                 return Seen(done=False, value=left, look_within=0.5)
             return Seen(done=False, value=left)

@@ -64,6 +64,7 @@ class FakeSlurm:
     submit_faults: list[str] = field(default_factory=list)
     refusal: str = ""
     forgotten_cancels: int = 0
+    failing_cancels: int = 0
     down_until: float = 0.0
     # When it is killed, knowing afterwards what `save` wrote down last. squeue shows nothing while `blind`.
     killed_at: float = float("inf")
@@ -294,6 +295,9 @@ class FakeSlurm:
         return self._answer(argv, json.dumps({"jobs": jobs, "errors": []}))
 
     def _scancel(self, argv: list[str], env: Mapping[str, str]) -> Completed:
+        if self.failing_cancels:
+            self.failing_cancels -= 1
+            return self._failure(argv, "scancel: error: Kill job error on job id 1: Socket timed out")
         if self.forgotten_cancels:
             self.forgotten_cancels -= 1
             return self._answer(argv, "")

@@ -58,6 +58,14 @@ def test_a_cancel_that_a_killed_controller_forgot_is_given_again() -> None:
     assert len(slurm.called("scancel")) == 2
 
 
+def test_a_cancel_that_was_not_heard_is_given_again_soon() -> None:
+    slurm = FakeSlurm(failing_cancels=2)
+    slurm.add(NAME, comment())
+    assert absent(slurm).changed
+    assert slurm.live() == []
+    assert slurm.clock < 1000 + 7 + 3
+
+
 def test_an_empty_answer_of_squeue_beside_a_live_job_is_not_believed() -> None:
     slurm = FakeSlurm()
     present(slurm)
