@@ -79,6 +79,14 @@ def pauses() -> list[float]:
     return []
 
 
+@pytest.fixture(autouse=True)
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the module warned of. Ansible would keep it for all results of this process, those of other tests too."""
+    told: list[str] = []
+    monkeypatch.setattr(hf_model.AnsibleModule, "warn", lambda module, text: told.append(text))
+    return told
+
+
 @pytest.fixture
 def run(
     hub: Hub, cache_dir: Path, pauses: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -661,10 +669,8 @@ def test_no_answer_of_slurm_is_not_taken_for_no_job(run: Run, monkeypatch: pytes
 
 @pytest.mark.parametrize("revision", ["main", OLD])
 def test_a_name_that_the_cache_does_not_know_is_no_silent_success(
-    run: Run, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+    run: Run, cache_dir: Path, warnings: list[str], revision: str
 ) -> None:
-    warnings: list[str] = []
-    monkeypatch.setattr(hf_model.AnsibleModule, "warn", lambda module, text: warnings.append(text))
     run(revision=MAIN)
     assert run(state="absent", revision=revision)["changed"] is False
     told = [
