@@ -14,10 +14,17 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
-# Slurm prints names, comments and submit lines as they are, line breaks and control characters included. What stands
-# between two fields is therefore made anew in each run: nobody can put it, and with it a record of his own making, into
-# the name of a job.
-SEPARATOR = f"\x1f{secrets.token_hex(8)}\x1f"
+
+def new_separator() -> str:
+    """What stands between two fields of a text, made anew in each run.
+
+    Slurm prints names, comments and submit lines as they are, line breaks and control characters included. What nobody
+    can guess, nobody can put into the name of a job, and with it a record of his own making.
+    """
+    return f"\x1f{secrets.token_hex(8)}\x1f"
+
+
+SEPARATOR = new_separator()
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 SQUEUE_FIELDS = {
