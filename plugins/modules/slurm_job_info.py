@@ -123,7 +123,7 @@ jobs:
       description: When it ended, or when its time limit will end it, in seconds since 1970.
       type: int
     exit_code:
-      description: The exit code of a job that has ended.
+      description: The exit code of a job that has ended, none when a signal ended it.
       type: int
     signal:
       description: The signal that ended the job.

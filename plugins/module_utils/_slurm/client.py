@@ -204,9 +204,9 @@ class SlurmClient:
 
     def submit(self, spec: JobSpec, comment: str, script_path: str, *, test_only: bool = False) -> Submission:
         argv = command.sbatch(self.tools, spec, comment, script_path, test_only=test_only)
-        environment = {**self._base_environment, **spec.environment}
+        environment, set_loader = command.apart_from_the_loader({**self._base_environment, **spec.environment})
         # sbatch tells the job where it was called (SLURM_SUBMIT_DIR), and many scripts go there.
-        answer = self._run(self._as_user(argv), environment, cwd=spec.chdir)
+        answer = self._run(self._as_user([*set_loader, *argv]), environment, cwd=spec.chdir)
         complaint = _without_prefix(answer.complaint)
         if answer.rc == 0 and test_only:
             return Submission(accepted=True, complaint=complaint)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import typing as t
 from dataclasses import dataclass
@@ -14,10 +15,17 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
-# Slurm prints names, comments and submit lines as they are, line breaks and control characters included. What stands
-# between two fields is therefore made anew in each run: nobody can put it, and with it a record of his own making, into
-# the name of a job.
-SEPARATOR = f"\x1f{secrets.token_hex(8)}\x1f"
+
+def new_separator() -> str:
+    """What stands between two fields of a text, made anew in each run.
+
+    Slurm prints names, comments and submit lines as they are, line breaks and control characters included. What nobody
+    can guess, nobody can put into the name of a job, and with it a record of his own making.
+    """
+    return f"\x1f{secrets.token_hex(8)}\x1f"
+
+
+SEPARATOR = new_separator()
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 SQUEUE_FIELDS = {
@@ -50,6 +58,11 @@ SACCT_FIELDS = {
     "submit_line": "SubmitLine",
     "comment": "Comment",
 }
+# The dynamic loader and the C library act on these before the first line of a program.
+_LOADER = re.compile(
+    r"LD_|MALLOC_|GCONV_PATH|GETCONF_DIR|GLIBC_TUNABLES|HOSTALIASES|LOCALDOMAIN|LOCPATH|NIS_PATH|NLSPATH|RES_OPTIONS|"
+    r"RESOLV_HOST_CONF|TZDIR"
+)
 # sacct looks no further back than midnight unless told.
 HISTORY_START = "2000-01-01"
 LONGEST_LIST = 65536
@@ -103,6 +116,17 @@ def read_environment(account: Account, inherited: Mapping[str, str]) -> dict[str
 def as_user(argv: Sequence[str], user: str, runuser: str | None) -> list[str]:
     """`argv` run as `user`; without runuser the caller is that user already."""
     return [runuser, "-u", user, "--", *argv] if runuser else list(argv)
+
+
+def apart_from_the_loader(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """`environment` without what the loader acts on, and a command that sets that for the command after it.
+
+    A job may preload a library of its user's. runuser, which is root, must not.
+    """
+    ours = {name: value for name, value in environment.items() if not _LOADER.match(name)}
+    loaders = [f"{name}={value}" for name, value in environment.items() if _LOADER.match(name)]
+    # By its full path: the job may have a PATH of its own.
+    return ours, ["/usr/bin/env", *loaders] if loaders else []
 
 
 def sbatch(tools: Tools, spec: JobSpec, comment: str, script_path: str, *, test_only: bool = False) -> list[str]:

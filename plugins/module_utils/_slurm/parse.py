@@ -164,7 +164,7 @@ def jobs_from_scontrol_text(text: str) -> list[Job]:
         if not match:
             continue
         # State and numbers are read from before the command, where nothing is that a user could word.
-        head, _, words = record[match.end() :].partition(" Command=")
+        head, _mark, words = record[match.end() :].partition(" Command=")
         pairs = dict(_SCONTROL_PAIR.findall(head))
         told = _scontrol_words(words)
         state, flags = read_state(pairs.get("JobState", ""))
@@ -204,10 +204,10 @@ def _scontrol_words(text: str) -> dict[str, str]:
     They are printed as they are: `WorkDir=/a b=c` is a directory, and a submit line may hold any word. Their order is
     fixed, so the last WorkDir= after the arguments is the real one.
     """
-    command_line, _, rest = text.rpartition(" WorkDir=")
-    place, _, logs = rest.partition(" StdErr=")
+    command_line, _mark, rest = text.rpartition(" WorkDir=")
+    place, _mark, logs = rest.partition(" StdErr=")
     comment = re.split(r" Extra=", place.partition(" Comment=")[2])[0]
-    stderr, _, rest = logs.partition(" StdIn=")
+    stderr, _mark, rest = logs.partition(" StdIn=")
     return {
         "submit_line": command_line.partition(" SubmitLine=")[2],
         "chdir": re.split(r" (?:AdminComment|SystemComment|Comment|Extra)=", place)[0].rstrip("\n"),
@@ -296,7 +296,7 @@ def _records(text: str, fields: Iterable[str], separator: str) -> t.Iterator[dic
     for index in range(whole):
         start = index * (len(names) - 1)
         *values, end = parts[start + 1 : start + len(names)]
-        last, _, following = end.rpartition("\n")
+        last, _mark, following = end.rpartition("\n")
         yield dict(zip(names, [first, *values, last], strict=True))
         first = following
 

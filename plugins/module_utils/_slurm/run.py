@@ -41,19 +41,25 @@ class Runner(t.Protocol):
 
 def run(argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
     # Not run_command: that can only add to the environment, and a job must get what was asked for and nothing else.
+    # What a job gets is UTF-8, whatever the locale of the session.
+    place = _raw(cwd)
     try:
         done = subprocess.run(
-            argv,
-            env=dict(env),
+            [_raw(word) for word in argv],
+            env={_raw(name): _raw(value) for name, value in env.items()},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            cwd=cwd if os.path.isdir(cwd) else "/",
+            cwd=place if os.path.isdir(place) else b"/",
             timeout=COMMAND_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as expired:
         return Completed(tuple(argv), None, _text(expired.stdout), _text(expired.stderr))
     return Completed(tuple(argv), done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogateescape")
 
 
 def _text(raw: bytes | str | None) -> str:

@@ -129,11 +129,12 @@ def canaries(cluster: Cluster) -> list[str]:
     """Files that a command inside a value would have made, on any host or here."""
     found = []
     for host in ("ctl", "gpu1", "gpu2"):
-        # /home/vllm may be another file system. The folder of that name is meant to be there.
-        look = f"find / /home/vllm -xdev -name '*{CANARY}' -not -path '{FOLDER}/places/$(touch {CANARY})' 2>/dev/null"
+        # Some are file systems of their own. The folder of that name is meant to be there.
+        places = "/ /home/vllm /tmp /run /dev/shm"
+        look = f"find {places} -xdev -name '*{CANARY}' -not -path '{FOLDER}/places/$(touch {CANARY})' 2>/dev/null"
         found += [f"{host}:{line}" for line in cluster.run(host, look, check=False).splitlines()]
-    places = [Path("/tmp"), Path("/"), Path.home(), CHECKOUT, Path.cwd()]
-    return found + [str(place / CANARY) for place in places if (place / CANARY).exists()]
+    here = [Path("/tmp"), Path("/"), Path.home(), CHECKOUT, Path.cwd()]
+    return found + [str(place / CANARY) for place in here if (place / CANARY).exists()]
 
 
 def test_jobs_receive_what_was_given(hosts: Cluster, tmp_path: Path) -> None:

@@ -117,3 +117,12 @@ def test_run_stops_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_complaint(answer: Completed, complaint: str) -> None:
     assert answer.complaint == complaint
+
+
+def test_what_the_loader_acts_on_is_kept_from_runuser() -> None:
+    given = {"PATH": "/bin", "LD_PRELOAD": "/home/vllm/x.so", "GLIBC_TUNABLES": "a=b", "OLD_LD_PRELOAD": "c"}
+    assert command.apart_from_the_loader(given) == (
+        {"PATH": "/bin", "OLD_LD_PRELOAD": "c"},
+        ["/usr/bin/env", "LD_PRELOAD=/home/vllm/x.so", "GLIBC_TUNABLES=a=b"],
+    )
+    assert command.apart_from_the_loader({"PATH": "/bin"}) == ({"PATH": "/bin"}, [])
