@@ -134,6 +134,7 @@ options:
   environment:
     description:
       - Variables for the job. Values must be text or numbers.
+      - A variable that Slurm sets itself in a job is refused.
     type: dict
   chdir:
     description:
@@ -301,7 +302,7 @@ foreign_jobs:
   type: list
   elements: int
 exit_code:
-  description: The exit code of a job that has ended.
+  description: The exit code of a job that has ended; none of one that a signal ended.
   returned: always
   type: int
   sample: 0

@@ -200,7 +200,8 @@ class SlurmClient:
     def batch_script(self, job_id: int) -> str | None:
         """The script the controller keeps of a job, when it shows it to this user."""
         answer = self._run(command.scontrol_script(self.tools, job_id), self._read_environment)
-        return answer.out if answer.rc == 0 else None
+        # Slurm 24.11 exits with 0 and without a word when it does not show the script to this user.
+        return answer.out if answer.rc == 0 and answer.out else None
 
     def submit(self, spec: JobSpec, comment: str, script_path: str, *, test_only: bool = False) -> Submission:
         argv = command.sbatch(self.tools, spec, comment, script_path, test_only=test_only)

@@ -22,6 +22,7 @@ TAIL_LINES = 20
 _WAITING_HINTS = {
     "JobHeldAdmin": "An administrator holds it: `scontrol release {job_id}` lets it go.",
     "JobHeldUser": "It is held: `scontrol release {job_id}` lets it go.",
+    "job requeued in held state": "It is held: `scontrol release {job_id}` lets it go.",
     "Nodes required for job are DOWN": "Look at the nodes with `sinfo -R`.",
     "ReqNodeNotAvail": "Look at the nodes with `sinfo -R`.",
     "PartitionDown": "Look at the partition with `sinfo`.",

@@ -51,7 +51,7 @@ wait_for() {
     local status
     while true; do
         status=0
-        wait "$1" || status=$?
+        wait -f "$1" || status=$?
         kill -0 "$1" 2>/dev/null || return "$status"
     done
 }
@@ -70,12 +70,16 @@ run_engine() {
         fi
         export VLLM_API_KEY
     fi
+    # A process group of the engine's own, so that all of it can be ended at once.
+    set -m
     # Slurm signals this shell, not its children; the engine finishes running requests and then ends.
     trap 'stop_asked=yes; [[ -z $pid ]] || kill -TERM "$pid" 2>/dev/null || true' TERM
     "$@" &
     pid=$!
     [[ -z $stop_asked ]] || kill -TERM "$pid" 2>/dev/null || true
     wait_for "$pid" || status=$?
+    # A server that was killed leaves its engine core behind, with the GPU's memory.
+    kill -KILL -- "-$pid" 2>/dev/null || true
     if [[ -n $stop_asked ]]; then
         # 143: ended by the signal itself, before the engine had its own way to stop.
         if ((status == 143)); then
@@ -89,12 +93,19 @@ run_engine() {
     return "$status"
 }
 
+printf -v record '{"host": "%s", "job_id": "%s", "started": "%s", "state": "starting", %s' \
+    "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${endpoint#\{}"
+record_file=$endpoints_dir/$SLURM_JOB_ID.json
+
 record_endpoint() {
-    local file=$endpoints_dir/$SLURM_JOB_ID.json
     [[ -d $endpoints_dir && -w $endpoints_dir ]] || return 0
-    printf '{"host": "%s", "job_id": "%s", "started": "%s", "state": "starting", %s\n' \
-        "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${endpoint#\{}" >"$file.tmp" &&
-        mv -f "$file.tmp" "$file"
+    printf '%s\n' "$record" >"$record_file.tmp" && mv -f "$record_file.tmp" "$record_file"
+}
+
+# A node that was lost and comes back finds the record of the run that took over, and leaves it.
+# shellcheck disable=SC2329  # the trap runs it
+remove_endpoint() {
+    [[ ! -r $record_file || $(<"$record_file") != "$record" ]] || rm -f "$record_file"
 }
 
 # srun answers TERM by killing its step at once; through Slurm the step gets the signal and time to finish.
@@ -115,7 +126,7 @@ echo "Model files in $model_dir:"
 find -L "$model_dir/snapshots" -type f -printf '%12s %P\n' | sort -k 2
 
 record_endpoint || echo "Recording the endpoint in $endpoints_dir failed; serving goes on." >&2
-trap 'rm -f "$endpoints_dir/$SLURM_JOB_ID.json"' EXIT
+trap remove_endpoint EXIT
 trap stop_step TERM
 
 status=0

@@ -79,14 +79,6 @@ def pauses() -> list[float]:
     return []
 
 
-@pytest.fixture(autouse=True)
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the module warned of. Ansible would keep it for all results of this process, those of other tests too."""
-    told: list[str] = []
-    monkeypatch.setattr(hf_model.AnsibleModule, "warn", lambda module, text: told.append(text))
-    return told
-
-
 @pytest.fixture
 def run(
     hub: Hub, cache_dir: Path, pauses: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -668,16 +660,15 @@ def test_no_answer_of_slurm_is_not_taken_for_no_job(run: Run, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("revision", ["main", OLD])
-def test_a_name_that_the_cache_does_not_know_is_no_silent_success(
-    run: Run, cache_dir: Path, warnings: list[str], revision: str
-) -> None:
+def test_a_name_that_the_cache_does_not_know_is_no_silent_success(run: Run, cache_dir: Path, revision: str) -> None:
     run(revision=MAIN)
-    assert run(state="absent", revision=revision)["changed"] is False
+    absent = run(state="absent", revision=revision)
+    assert absent["changed"] is False
     told = [
         f"org/tiny has no revision main in {cache_dir}, so nothing was removed. These are there: {MAIN}.",
     ]
     # A commit leaves no doubt about what was meant.
-    assert warnings == (told if revision == "main" else [])
+    assert absent["warnings"] == (told if revision == "main" else [])
 
 
 def test_nothing_to_remove_needs_no_answer_of_slurm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
