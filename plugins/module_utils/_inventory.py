@@ -20,7 +20,7 @@ _GROUPS: t.Final[Mapping[str, tuple[str, int, int | None]]] = {
     COMPUTE: ("at least one host, those that run the models", 1, None),
     DATABASE: ("at most one host, the one of the accounting database", 0, 1),
 }
-_NEXT = "Put them into the inventory (inventory/static/hosts.yml is a template) or name another one with -i."
+_NEXT = "Correct the groups of the inventory (inventory/static/hosts.yml is a template), or give another one with -i."
 
 
 def inventory_problems(groups: Mapping[str, Sequence[str]]) -> list[str]:
