@@ -308,8 +308,8 @@ def test_bad_defaults(defaults: t.Any, message: str) -> None:
         pytest.param(
             "",
             [
-                "model (or vllm_site_models): '' found; allowed is 'a,b' or a list of names. Leave it out to select all. "
-                "Known models: phi3."
+                "model (or vllm_site_models): '' found; allowed is 'a,b' or a list of names. Leave it out to select all."
+                " Known models: phi3."
             ],
             id="empty",
         ),
@@ -339,16 +339,16 @@ def test_selection(selection: t.Any, expected: list[str]) -> None:
         pytest.param(
             [],
             [
-                "vllm_model_overrides: [] (list) found; allowed is a dictionary of model names, each with a dictionary of "
-                "keys. Known models: phi3."
+                "vllm_model_overrides: [] (list) found; allowed is a dictionary of model names, each with a dictionary "
+                "of keys. Known models: phi3."
             ],
             id="list",
         ),
         pytest.param(
             "phi3",
             [
-                "vllm_model_overrides: 'phi3' found; allowed is a dictionary of model names, each with a dictionary of "
-                "keys. Known models: phi3."
+                "vllm_model_overrides: 'phi3' found; allowed is a dictionary of model names, each with a dictionary "
+                "of keys. Known models: phi3."
             ],
             id="text",
         ),
@@ -393,7 +393,8 @@ def test_all_faults_are_told_at_once() -> None:
         "vllm_models[1] (phi3): extra_args: element 1: -tp is refused: write the key tensor_parallel_size instead.",
         "vllm_models[1] (phi3): env: 'A B' is no name of a variable; allowed are letters, digits and '_', the first no "
         "digit.",
-        "vllm_models[1] (phi3): env: X: True (boolean) found; allowed is a text or a number (quote 'true' and 'false').",
+        "vllm_models[1] (phi3): env: X: True (boolean) found; allowed is a text or a number (quote 'true' and "
+        "'false').",
         "vllm_models[2]: name: ['x'] (list) found; allowed is 1 to 48 letters, digits, '.', '_' and '-', the first a "
         "letter or a digit.",
         "vllm_models[2]: model_id is missing; needed is 'organisation/name' as on the model hub (letters, digits, '.', "
