@@ -308,8 +308,8 @@ def test_bad_defaults(defaults: t.Any, message: str) -> None:
         pytest.param(
             "",
             [
-                "model (or vllm_site_models): '' found; allowed is 'a,b' or a list of names. Leave it out to select all."
-                " Known models: phi3."
+                "model (or vllm_site_models): '' found; allowed is 'a,b' or a list of names. Leave it out to select "
+                "all. Known models: phi3."
             ],
             id="empty",
         ),
