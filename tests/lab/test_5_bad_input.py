@@ -75,15 +75,14 @@ def test_inventory_without_our_groups_is_refused(site: Cluster, tmp_path: Path, 
     assert "Gathering Facts" not in play.output, "a host was touched"
 
 
-@pytest.mark.parametrize("check", [[], ["--check"]], ids=["for real", "check mode"])
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "says", "check"),
     [
-        ({"SlurmctldTimout": 5}, "unrecognized key: SlurmctldTimout"),
-        ({"SlurmctldTimeout": "soon"}, 'SlurmctldTimeout value "soon" is not a valid number'),
-        ({"SchedulerType": "sched/backfil"}, 'SchedulerType value "sched/backfil": this Slurm has no plugin'),
+        ({"SlurmctldTimout": 5}, "unrecognized key: SlurmctldTimout", []),
+        ({"SlurmctldTimeout": "soon"}, 'SlurmctldTimeout value "soon" is not a valid number', ["--check"]),
+        ({"SchedulerType": "sched/backfil"}, 'SchedulerType value "sched/backfil": this Slurm has no plugin', []),
     ],
-    ids=["key", "value", "plugin"],
+    ids=["key", "value, in check mode", "plugin"],
 )
 def test_slurm_conf_is_read_before_it_is_used(
     site: Cluster, settings: dict[str, object], says: str, check: list[str]

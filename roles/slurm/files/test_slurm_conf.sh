@@ -11,10 +11,12 @@ words=$(SLURM_CONF=$folder/slurm.conf "$1/bin/scontrol" show hostnames localhost
 }
 
 # Only a daemon would notice a plugin that is not there. "none" needs no file.
-missing=$(sed -nE 's,^([A-Za-z]+(Type|Plugins?))=([a-z_]+/.*)$,\1 \3,p' "$folder/slurm.conf" | while read -r key plugins; do
-  for plugin in $(echo "$plugins" | tr ',' ' '); do
-    file=$(echo "$plugin" | tr '/' '_').so
-    [ "${plugin##*/}" = none ] || [ -e "$1/lib/slurm/$file" ] || echo "$key value \"$plugin\": this Slurm has no plugin $file"
-  done
-done)
+plugin_keys='AccountingStorage|Auth|JobAcctGather|JobComp|Preempt|Priority|Proctrack|Scheduler|Select|Switch'
+missing=$(sed -nE "s,^(($plugin_keys)Type|TaskPlugin|TopologyPlugin)=([a-z_]+/.*),\\1 \\3,p" "$folder/slurm.conf" |
+  while read -r key plugins; do
+    for plugin in $(echo "$plugins" | tr ',' ' '); do
+      file=$(echo "$plugin" | tr '/' '_').so
+      [ "${plugin##*/}" = none ] || [ -e "$1/lib/slurm/$file" ] || echo "$key value \"$plugin\": this Slurm has no plugin $file"
+    done
+  done)
 [ -z "$missing" ] || { echo "$missing"; exit 1; }

@@ -39,6 +39,9 @@ def prefix(tmp_path: Path) -> Path:
     [
         pytest.param("ClusterName=a\nSchedulerType=sched/backfill\n", "", id="fine"),
         pytest.param("TaskPlugin=task/affinity,task/cgroup\nMpiDefault=none\n", "", id="several plugins"),
+        pytest.param(
+            "CredType=cred/slurm\nLaunchType=launch/slurm\n", "", id="plugins inside of others, and gone ones"
+        ),
         pytest.param("TaskPlugin=task/none\nAccountingStorageTRES=gres/gpu\n", "", id="none, and no plugin at all"),
         pytest.param(
             "SlurmctldTimout=5\n",
