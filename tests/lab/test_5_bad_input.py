@@ -78,21 +78,21 @@ def test_inventory_without_our_groups_is_refused(site: Cluster, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("settings", "says", "check"),
     [
-        ({"SlurmctldTimout": 5}, "unrecognized key: SlurmctldTimout", []),
-        ({"SlurmctldTimeout": "soon"}, 'SlurmctldTimeout value "soon" is not a valid number', ["--check"]),
-        ({"SchedulerType": "sched/backfil"}, 'SchedulerType value "sched/backfil": this Slurm has no plugin', []),
+        ({"slurm_settings": {"SlurmctldTimout": 5}}, "unrecognized key: SlurmctldTimout", []),
+        ({"slurm_settings": {"SchedulerType": "sched/backfil"}}, 'SchedulerType value "sched/backfil"', ["--check"]),
+        ({"slurm_cgroup_settings": {"ConstrainCors": True}}, "unrecognized key: ConstrainCors", []),
     ],
-    ids=["key", "value, in check mode", "plugin"],
+    ids=["key", "plugin, in check mode", "key of cgroup.conf"],
 )
 def test_slurm_conf_is_read_before_it_is_used(
     site: Cluster, settings: dict[str, object], says: str, check: list[str]
 ) -> None:
-    look = "cat /etc/slurm/slurm.conf; systemctl show --property=MainPID slurmctld"
+    look = "cat /etc/slurm/slurm.conf /etc/slurm/cgroup.conf; systemctl show --property=MainPID slurmctld"
     before = site.run("ctl", look)
-    play = site.play("playbooks/deploy_slurm.yml", "-e", json.dumps({"slurm_settings": settings}), *check)
+    play = site.play("playbooks/deploy_slurm.yml", "-e", json.dumps(settings), *check)
     assert play.rc != 0
     assert says in play.words
-    assert "slurm_settings" in play.words
+    assert next(iter(settings)) in play.words
     assert play.changed == 0
     assert site.run("ctl", look) == before
     assert site.run("ctl", "scontrol ping").count("UP") == 1
