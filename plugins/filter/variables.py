@@ -14,6 +14,8 @@ from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.llmops.cluster.plugins.module_utils._inventory import inventory_problems
 from ansible_collections.llmops.cluster.plugins.module_utils._variables import unknown_variables, wrong_types
 
+_ABSENT: t.Final = object()
+
 
 def role_options(roles: list[str], folder: str) -> dict[str, dict[str, t.Any]]:
     """Options of each role's main entry point, from its argument specification."""
@@ -32,10 +34,12 @@ def _given(variables: Mapping[str, t.Any], names: Iterable[str]) -> dict[str, t.
     values = {}
     for name in names:
         try:
-            if name in variables:
-                values[name] = variables[name]
+            value = variables.get(name, _ABSENT)
         except AnsibleError:
             continue
+        # ansible-core 2.18 hands out such a value as its template.
+        if value is not _ABSENT and not (isinstance(value, str) and "{{" in value):
+            values[name] = value
     return values
 
 

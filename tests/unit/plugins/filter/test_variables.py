@@ -33,6 +33,6 @@ class Hostvars(UserDict[str, t.Any]):
 
 
 def test_a_value_that_leans_on_a_default_of_a_role_is_left_to_that_role() -> None:
-    hostvars = {"a": Hostvars(slurm_settings="x", slurm_uid="many")}
-    specs = {"slurm": {"slurm_settings": {"type": "dict"}, "slurm_uid": {"type": "int"}}}
+    hostvars = {"a": Hostvars(slurm_settings="x", slurm_gid="{{ slurm_uid }}", slurm_uid="many")}
+    specs = {"slurm": {"slurm_settings": {"type": "dict"}, "slurm_gid": {"type": "int"}, "slurm_uid": {"type": "int"}}}
     assert type_problems(hostvars, ["a"], specs) == ["slurm_uid: 'many' found; allowed is a whole number. (Set for a.)"]
