@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cluster import Cluster, Play
+
+
+def test_check_mode_on_hosts_with_nothing_on_them(cluster: Cluster) -> None:
+    if "yes" in cluster.run("ctl", "test -e /opt/slurm && echo yes", check=False):
+        pytest.skip("a lab that is used as it stands has Slurm")
+    foreseen = cluster.play("site.yml", "--check")
+    assert foreseen.rc == 0, foreseen.output[-6000:]
+    assert cluster.run("gpu1", "ls -d /opt/slurm /opt/vllm /opt/models 2>/dev/null || echo none") == "none\n"
 
 
 def test_first_run_succeeds(first_run: Play, cluster: Cluster) -> None:
