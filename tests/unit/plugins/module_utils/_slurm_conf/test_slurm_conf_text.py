@@ -85,17 +85,27 @@ def test_ten_thousand_alike_nodes_are_quick_and_small() -> None:
     ("settings", "message"),
     [
         pytest.param(
-            {"A": "x\ny"}, "A is 'x\\ny'; line breaks, control characters and '#' cannot be written", id="line-break"
+            {"Licenses": "x\ny"},
+            "Licenses is 'x\\ny'; line breaks, control characters and '#' cannot be written",
+            id="line-break",
         ),
         pytest.param(
-            {"A": "x#y"}, "A is 'x#y'; line breaks, control characters and '#' cannot be written", id="comment"
+            {"Licenses": "x#y"},
+            "Licenses is 'x#y'; line breaks, control characters and '#' cannot be written",
+            id="comment",
         ),
-        pytest.param({"A": ""}, "A is ''; allowed is a text with something in it and no blanks around it", id="empty"),
         pytest.param(
-            {"A": {"b": 1}}, "A is a dictionary; allowed are texts, numbers, booleans and lists", id="dictionary"
+            {"Licenses": ""},
+            "Licenses is ''; allowed is a text with something in it and no blanks around it",
+            id="empty",
+        ),
+        pytest.param(
+            {"Licenses": {"b": 1}},
+            "Licenses is a dictionary; allowed are texts, numbers, booleans and lists",
+            id="dictionary",
         ),
         pytest.param({"A B": 1}, "'A B' is no key; allowed are letters, digits and '_', the first a letter", id="key"),
-        pytest.param({"A": 'a "b"'}, "blanks and double quotes cannot go together", id="quotes"),
+        pytest.param({"Licenses": 'a "b"'}, "blanks and double quotes cannot go together", id="quotes"),
         pytest.param({"NodeName": "x"}, "NodeName has no place in settings; use nodes", id="nodes"),
         pytest.param({"partitionname": "x"}, "partitionname has no place in settings; use partitions", id="partitions"),
         pytest.param({"KillWait": 1, "killwait": 2}, "KillWait is set twice, as killwait too", id="twice"),
@@ -113,11 +123,15 @@ def test_bad_settings(settings: dict[str, t.Any], message: str) -> None:
     ("nodes", "message"),
     [
         pytest.param([{"name": "a"}, {"name": "a"}], "a is there twice", id="twice"),
-        pytest.param([{"name": "a", "cpu": 2}], "a has the unknown key cpu. Did you mean cpus?", id="unknown"),
+        pytest.param(
+            [{"name": "a", "cpu": 2}],
+            "Rendering the node a failed: there is no key cpu. Did you mean cpus?",
+            id="unknown",
+        ),
         pytest.param([{"cpus": 2}], "a dictionary with a name is needed", id="no-name"),
         pytest.param([{"name": "a b"}], "'a b' is no host name", id="bad-name"),
         pytest.param(
-            [{"name": "a", "features": "x\nNodeName=b"}], "Feature is 'x\\nNodeName=b'; line breaks", id="injection"
+            [{"name": "a", "features": "x\nNodeName=b"}], "feature is 'x\\nNodeName=b'; line breaks", id="injection"
         ),
     ],
 )
@@ -132,7 +146,9 @@ def test_bad_nodes(nodes: list[t.Any], message: str) -> None:
     [
         pytest.param([{"name": "p", "nodes": "gpu[1-3]"}], "'gpu3' is no node (1 unknown of 3)", id="unknown-node"),
         pytest.param(
-            [{"name": "p", "nodez": "ALL"}], "p has the unknown key nodez. Did you mean nodes?", id="unknown-key"
+            [{"name": "p", "nodez": "ALL"}],
+            "the partition p failed: there is no key nodez. Did you mean nodes?",
+            id="unknown-key",
         ),
         pytest.param([{"name": "p"}, {"name": "p"}], "p is there twice", id="twice"),
     ],
@@ -146,7 +162,9 @@ def test_bad_partitions(partitions: list[t.Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        pytest.param({"gres": "gpu:l4:x"}, "has gres 'gpu:l4:x'; allowed is 'gpu:2' or 'gpu:l4:2'", id="count"),
+        pytest.param(
+            {"gres": "gpu:l4:x"}, "gres is 'gpu:l4:x'; allowed is 'gpu:2', 'gpu:l4:2' or 'gpu:1g.5gb:7'", id="count"
+        ),
         pytest.param(
             {"gres": "gpu:a:1,gpu:b:1", "gres_file": "/dev/nvidia0"},
             "gres_file goes with exactly one resource, 2 found",
