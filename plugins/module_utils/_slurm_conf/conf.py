@@ -8,9 +8,13 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import (
+    Fault,
+    SlurmConfError,
+    raise_faults,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import FILES
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import Table, normal, pair, raise_faults
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import Table, normal, pair
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.nodes import Shapes, node_lines, read_nodes
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.partitions import partition_lines
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.scale import derived
@@ -72,6 +76,11 @@ def _needed(settings: Settings) -> list[str]:
             f"UnkillableStepTimeout is {unkillable}; allowed is at least {5 * int(message)}, five times "
             "MessageTimeout, for a shorter one drains nodes (slurm.conf(5))."
         )
+    if "gres/" in settings.one("AccountingStorageTRES") and not settings.one("AccountingStorageType").endswith("dbd"):
+        faults.append(
+            f"AccountingStorageTRES is {settings.one('AccountingStorageTRES')!r}, for which slurmctld wants "
+            "AccountingStorageType accounting_storage/slurmdbd. Set both, or both to null."
+        )
     return faults
 
 
@@ -116,8 +125,38 @@ def _setting_lines(settings: Settings) -> list[str]:
 def merged_settings(settings: t.Any, nodes: int = 0) -> dict[str, str]:
     """Effective settings as text; those with several lines joined by commas."""
     read = read_settings(settings, nodes)
-    raise_faults(read.faults, _DOING)
+    raise_faults(Fault("settings", "", fault) for fault in read.faults)
     return {key: plain(texts) for key, texts in read.texts.items()}
+
+
+class Plan(t.NamedTuple):
+    """All that slurm.conf is made of, and what is wrong with it."""
+
+    settings: Settings
+    nodes: Shapes
+    partitions: list[str]
+    faults: list[Fault]
+
+
+def plan(
+    settings: t.Any,
+    nodes: t.Any,
+    partitions: t.Any,
+    partition_defaults: t.Any = None,
+    version: str | None = None,
+    configure_flags: Iterable[str] | None = None,
+    more_gres: Iterable[str] = (),
+) -> Plan:
+    """Everything checked; `more_gres` are resources that nodes may turn out to have."""
+    shapes = read_nodes(nodes, version, None if configure_flags is None else list(configure_flags))
+    names = shapes.names
+    read = read_settings(settings, len(names), version)
+    used = {**{name: ["?"] for name in more_gres}, **used_gres(shapes)}
+    wrong = [*read.faults, *_needed(read)]
+    given = bool(names) and any(_TABLE.spelled(key) == "GresTypes" for key in settings)
+    wrong += gres_types_faults(read.one("GresTypes"), read.one("AccountingStorageTRES"), used, given=given)
+    lines, faults = partition_lines(partitions, partition_defaults, set(names), version)
+    return Plan(read, shapes, lines, [Fault("settings", "", one) for one in wrong] + shapes.faults + faults)
 
 
 def slurm_conf(
@@ -129,20 +168,7 @@ def slurm_conf(
     configure_flags: Iterable[str] | None = None,
 ) -> str:
     """Text of slurm.conf; the same input in any order of nodes gives the same text."""
-    flags = None if configure_flags is None else list(configure_flags)
-    shapes = read_nodes(nodes, version, flags)
-    names = shapes.names
-    read = read_settings(settings, len(names), version)
-    has_types = any(_TABLE.spelled(key) == "GresTypes" for key in settings)
-    faults = [f"{_DOING}{fault}" for fault in [*read.faults, *_needed(read)]] + shapes.faults
-    used = used_gres(shapes)
-    faults += [
-        f"{_DOING}{fault}"
-        for fault in gres_types_faults(
-            read.one("GresTypes"), read.one("AccountingStorageTRES"), used, given=has_types and bool(names)
-        )
-    ]
-    lines, wrong = partition_lines(partitions, partition_defaults, set(names), version)
-    raise_faults([*faults, *wrong])
-    blocks = [_setting_lines(read), node_lines(shapes), lines]
+    found = plan(settings, nodes, partitions, partition_defaults, version, configure_flags)
+    raise_faults(found.faults)
+    blocks = [_setting_lines(found.settings), node_lines(found.nodes), found.partitions]
     return "\n".join("".join(line + "\n" for line in block) for block in blocks if block)

@@ -9,7 +9,7 @@ import difflib
 import functools
 import re
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import FILES, SINCE, TEXT
@@ -33,13 +33,6 @@ def normal(key: str) -> str:
 def snake(key: str) -> str:
     """Slurm's MaxCPUsPerNode as people write it in YAML: max_cpus_per_node."""
     return _WORDS.sub("_", key.replace("CPUs", "Cpus")).lower()
-
-
-def raise_faults(faults: Iterable[str], doing: str = "") -> None:
-    """All faults in one message, each on a line of its own."""
-    lines = list(dict.fromkeys(faults))
-    if lines:
-        raise SlurmConfError("\n".join(f"{doing}{line}" for line in lines))
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -138,7 +131,8 @@ def slurm_ini(settings: t.Any, what: str = "a configuration file", version: str 
     if not isinstance(settings, Mapping):
         raise SlurmConfError(f"{doing}settings must be a dictionary, {type(settings).__name__} found.")
     lines, faults = ini_lines(settings, what, version)
-    raise_faults(faults, doing)
+    if faults:
+        raise SlurmConfError("\n".join(f"{doing}{fault}" for fault in faults))
     return "".join(line + "\n" for line in lines)
 
 

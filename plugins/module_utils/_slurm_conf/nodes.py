@@ -10,7 +10,11 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import (
+    Fault,
+    SlurmConfError,
+    raise_faults,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.gres import (
     Gres,
     autodetect_faults,
@@ -25,7 +29,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hostlis
     natural,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import NODE_ALIASES, NODE_KEYS, NODE_OTHER
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import Table, pair, raise_faults
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import Table, pair
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.scale import MAX_NODES
 
 NODE: t.Final = Table({**NODE_KEYS, **dict.fromkeys(NODE_OTHER)}, aliases=NODE_ALIASES, in_snake=True)
@@ -55,32 +59,32 @@ class Shapes:
     """All nodes, and what is wrong with them: each fault with the nodes that have it."""
 
     shapes: list[Shape]
-    faults: list[str]
+    faults: list[Fault]
 
     @property
     def names(self) -> list[str]:
         return [name for shape in self.shapes for name in shape.names]
 
 
-def _named(nodes: t.Any) -> tuple[list[Mapping[str, t.Any]], list[str]]:
+def _named(nodes: t.Any) -> tuple[list[Mapping[str, t.Any]], list[Fault]]:
     """The nodes that have a usable name, each name once, in natural order: the inventory's order changes nothing."""
     kept: dict[str, Mapping[str, t.Any]] = {}
     faults = []
     for node in nodes:
         name = node.get("name") if isinstance(node, Mapping) else None
         if not isinstance(name, str):
-            faults.append(f"Rendering nodes failed: a dictionary with a name is needed, {node!r} found.")
+            faults.append(Fault("nodes", "", f"a dictionary with a name is needed, {node!r} found."))
         elif not is_host(name) or name.upper() in _RESERVED:
-            faults.append(
-                f"Rendering nodes failed: {name!r} is no host name. Allowed are letters, digits, '.', '_' and '-', at "
-                "most 64 of them, and not the words ALL and DEFAULT."
+            text = (
+                "Allowed are letters, digits, '.', '_' and '-', at most 64 of them, and not the words ALL and DEFAULT."
             )
+            faults.append(Fault("nodes", "", f"{name!r} is no host name. {text}"))
         elif name in kept:
-            faults.append(f"Rendering nodes failed: {name} is there twice. Give each node a name of its own.")
+            faults.append(Fault("nodes", "", f"{name} is there twice. Give each node a name of its own."))
         else:
             kept[name] = node
     if len(kept) > MAX_NODES:
-        faults.append(f"Rendering nodes failed: {len(kept)} nodes found, Slurm can do {MAX_NODES}.")
+        faults.append(Fault("nodes", "", f"{len(kept)} nodes found, Slurm can do {MAX_NODES}."))
     return sorted(kept.values(), key=lambda node: natural(node["name"])), faults
 
 
@@ -154,8 +158,7 @@ def read_nodes(nodes: t.Any, version: str | None = None, flags: Sequence[str] | 
     for shape in shapes.values():
         _read(shape, version, flags)
         faults += _address_faults(shape)
-        plural = "s" if len(shape.nodes) > 1 else ""
-        faults += [f"Rendering the node{plural} {hostlist(shape.names)} failed: {fault}" for fault in shape.faults]
+        faults += [Fault("node", hostlist(shape.names), fault) for fault in shape.faults]
     return Shapes(list(shapes.values()), faults)
 
 
@@ -166,15 +169,13 @@ def _values(shape: Shape, key: str) -> list[t.Any]:
     return [next((node[name] for name in spellings if name in node), None) for node in shape.nodes]
 
 
-def _address_faults(shape: Shape) -> list[str]:
+def _address_faults(shape: Shape) -> list[Fault]:
     faults = []
     for key in _EACH:
         for value, node in zip(_values(shape, key), shape.nodes, strict=True):
             if value not in (None, "") and not (isinstance(value, str) and _ADDRESS.fullmatch(value)):
-                faults.append(
-                    f"Rendering the node {node['name']} failed: {NODE.shown(key)} is {value!r}; allowed is a host name "
-                    "or an address."
-                )
+                text = f"{NODE.shown(key)} is {value!r}; allowed is a host name or an address."
+                faults.append(Fault("node", node["name"], text))
     return faults
 
 

@@ -9,7 +9,7 @@ import re
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import Fault, SlurmConfError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hostlist import expand_hostlist, hostlist
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import (
     PARTITION_ALIASES,
@@ -90,26 +90,26 @@ def _line(partition: Mapping[str, t.Any], known: set[str], version: str | None) 
 
 def partition_lines(
     partitions: t.Any, defaults: t.Any, known: set[str], version: str | None = None
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Fault]]:
     """One line a partition in the order given, and all that is wrong with them."""
     if not isinstance(partitions, Sequence) or isinstance(partitions, str):
-        return [], [f"Rendering partitions failed: a list is needed, {type(partitions).__name__} found."]
+        return [], [Fault("partitions", "", f"a list is needed, {type(partitions).__name__} found.")]
     lines: list[str] = []
-    faults: list[str] = []
+    faults: list[Fault] = []
     names: list[str] = []
     first = ""
     for partition in partitions:
         name = partition.get("name") if isinstance(partition, Mapping) else None
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.upper() == "DEFAULT":
-            faults.append(f"Rendering partitions failed: a dictionary with a name is needed, {partition!r} found.")
+            faults.append(Fault("partitions", "", f"a dictionary with a name is needed, {partition!r} found."))
             continue
         if name in names:
-            faults.append(f"Rendering partitions failed: {name} is there twice. Give each a name of its own.")
+            faults.append(Fault("partitions", "", f"{name} is there twice. Give each a name of its own."))
         names.append(name)
         line, wrong, is_default = _line(merge(defaults or {}, partition), known, version)
         if is_default and first:
             wrong = [*wrong, f"default is true for {first} too. Keep one default partition."]
         first = first or (name if is_default else "")
         lines.append(line)
-        faults += [f"Rendering the partition {name} failed: {fault}" for fault in wrong]
+        faults += [Fault("partition", name, fault) for fault in wrong]
     return lines, faults
