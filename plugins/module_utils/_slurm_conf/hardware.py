@@ -91,10 +91,13 @@ def parse_gpu_csv(text: str) -> list[dict[str, t.Any]]:
 def _cell(cell: str) -> t.Any:
     if cell.startswith("["):
         return None
-    number = re.fullmatch(r"([0-9]+)(?:\.([0-9]+))?(?: (?:MiB|W|%|MHz|C))?", cell)
+    if cell.isdigit():
+        return int(cell)
+    # A driver's version has a dot too, but no unit.
+    number = re.fullmatch(r"([0-9]+)(\.[0-9]+)? (?:MiB|W|%|MHz|C)", cell)
     if not number:
         return cell
-    return float(f"{number[1]}.{number[2]}") if number[2] else int(number[1])
+    return float(number[1] + number[2]) if number[2] else int(number[1])
 
 
 def gpu_type(name: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hostlist import expand_hostlist, hostlist
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import too_old
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.values import is_whole
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DOING: t.Final = "Rendering the topology failed: "
@@ -122,7 +123,7 @@ class _Check:
 def _sizes(given: t.Any, check: _Check, where: str) -> list[int]:
     """Each a power of two times the one before (topology.conf(5), BlockSizes)."""
     sizes = given if isinstance(given, list) else [given] if given is not None else []
-    if not all(type(size) is int and size > 0 for size in sizes):
+    if not all(is_whole(size) and size > 0 for size in sizes):
         check.faults.append(f"{where}: block_sizes is {given!r}; allowed is a list of whole numbers from 1.")
         return []
     for less, more in zip(sizes, sizes[1:], strict=False):

@@ -43,6 +43,11 @@ class RefusedError(Exception):
     """What is allowed instead, as the end of a sentence."""
 
 
+def is_whole(value: t.Any) -> bool:
+    """Whether this is a whole number of YAML, which Ansible hands over as a kind of int of its own."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def plain(value: t.Any) -> str:
     """The value as one word of Slurm, unchecked."""
     if isinstance(value, bool):
@@ -54,12 +59,13 @@ def plain(value: t.Any) -> str:
 
 def _whole(value: t.Any, kind: str, words: tuple[str, ...] = FOREVER) -> str:
     low, high = _RANGES_SECONDS if kind == SECONDS else _RANGES[kind]
-    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    text = value if isinstance(value, str) else str(value) if is_whole(value) else ""
     if text.upper() in words:
         return text
     # Slurm reads 010 as octal, so a leading zero is no number here.
     if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-        raise RefusedError(f"allowed is a whole number from {low} to {high}" + (f" or {words[-1]}" if words else ""))
+        most = f" to {high}" if high < 2**16 else " on"
+        raise RefusedError(f"allowed is a whole number from {low}{most}" + (f" or {words[-1]}" if words else ""))
     return text
 
 
@@ -77,7 +83,7 @@ def time_minutes(text: str) -> int | None:
 
 def _time(value: t.Any) -> str:
     allowed = "allowed is minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]] or INFINITE"
-    if value == 0 and type(value) is int:
+    if value == 0 and is_whole(value):
         return "0"
     if not isinstance(value, str):
         raise RefusedError(f"{allowed}. {_QUOTE}" if isinstance(value, int | float) else allowed)
