@@ -138,8 +138,8 @@ NODE_KEYS: t.Final[dict[str, t.Any]] = {
     "State": ("CLOUD", "DOWN", "DRAIN", "FAIL", "FAILING", "FUTURE", "UNKNOWN", "EXTERNAL"),
     "Reason": TEXT,
 }
-# Another word for the same key.
-NODE_ALIASES: t.Final = {"addr": "NodeAddr", "hostname": "NodeHostname", "features": "Feature", "procs": "CPUs"}
+# Another word for the same key, which is the one that messages use.
+NODE_ALIASES: t.Final = {"addr": "NodeAddr", "hostname": "NodeHostname", "features": "Feature"}
 # Keys of a node that slurm.conf does not hold: how gres.conf describes its devices.
 NODE_OTHER: t.Final = ("name", "gres_file", "gres_autodetect", "gres_devices")
 
@@ -190,8 +190,6 @@ PARTITION_KEYS: t.Final[dict[str, t.Any]] = {
     "SuspendTime": SECONDS,
     "SuspendTimeout": U16,
 }
-PARTITION_ALIASES: t.Final = {"shared": "OverSubscribe"}
-
 # A line of gres_devices, in the order of gres.conf.
 DEVICE_KEYS: t.Final[dict[str, t.Any]] = {
     "Name": TEXT,

@@ -60,6 +60,8 @@ class Table:
         self._spelled = {normal(key): key for key in kinds}
         self._spelled.update(aliases or {})
         self._shown = {normal(key): snake(key) if in_snake else key for key in kinds}
+        # The first other word for a key is the one that is documented.
+        self._shown.update({normal(key): word for word, key in reversed((aliases or {}).items())})
 
     def spelled(self, key: t.Any) -> str | None:
         """Slurm's own spelling of a key, however it was written."""

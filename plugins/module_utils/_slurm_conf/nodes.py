@@ -191,9 +191,14 @@ def _listed(shape: Shape, key: str) -> str:
 
 
 def node_lines(nodes: Shapes) -> list[str]:
-    """One NodeName line for each shape of hardware."""
-    lines = []
+    """One NodeName line for each shape of hardware, however it was spelled."""
+    alike: dict[tuple[tuple[str, str], ...], Shape] = {}
     for shape in nodes.shapes:
+        alike.setdefault(tuple(shape.fields.items()), Shape([], shape.fields)).nodes.extend(shape.nodes)
+    lines = []
+    for shape in alike.values():
+        shape.nodes.sort(key=lambda node: natural(node["name"]))
+    for shape in sorted(alike.values(), key=lambda shape: natural(shape.nodes[0]["name"])):
         each = [_listed(shape, key) for key in _EACH]
         words = [f"NodeName={hostlist(shape.names)}", *(word for word in each if word)]
         lines.append(" ".join([*words, *(pair(key, text) for key, text in shape.fields.items())]))

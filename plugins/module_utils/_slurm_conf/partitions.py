@@ -11,15 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import Fault, SlurmConfError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hostlist import expand_hostlist, hostlist
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import (
-    PARTITION_ALIASES,
-    PARTITION_KEYS,
-    TEXT,
-)
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import PARTITION_KEYS, TEXT
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import Table, merge, pair
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.values import time_minutes
 
-PARTITION: t.Final = Table({"name": TEXT, **PARTITION_KEYS}, aliases=PARTITION_ALIASES, in_snake=True)
+PARTITION: t.Final = Table({"name": TEXT, **PARTITION_KEYS}, in_snake=True)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 # Slurm takes the first of two and says nothing about the other (src/common/read_config.c).
 _EITHER: t.Final = (
