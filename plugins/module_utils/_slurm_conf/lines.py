@@ -61,7 +61,7 @@ class Table:
         self._spelled.update(aliases or {})
         self._shown = {normal(key): snake(key) if in_snake else key for key in kinds}
         # The first other word for a key is the one that is documented.
-        self._shown.update({normal(key): word for word, key in reversed((aliases or {}).items())})
+        self._shown.update({normal(key): word for word, key in reversed(list((aliases or {}).items()))})
 
     def spelled(self, key: t.Any) -> str | None:
         """Slurm's own spelling of a key, however it was written."""

@@ -35,6 +35,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.scale i
 NODE: t.Final = Table({**NODE_KEYS, **dict.fromkeys(NODE_OTHER)}, aliases=NODE_ALIASES, in_snake=True)
 # Keys that go with the names one to one, so that they do not keep alike nodes apart.
 _EACH: t.Final = ("NodeAddr", "NodeHostname", "BcastAddr")
+# The usual spellings of those, which need no look into the table.
+_NAMES: t.Final = frozenset(("name", "addr", "hostname"))
 _RESERVED: t.Final = ("ALL", "DEFAULT")
 _ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9._:-]*")
 
@@ -139,11 +141,7 @@ def _read(shape: Shape, version: str | None, flags: Sequence[str] | None) -> Non
 
 
 def _key(node: Mapping[str, t.Any]) -> str:
-    each = [
-        (str(key), value)
-        for key, value in node.items()
-        if key not in ("name", "addr", "hostname") and NODE.spelled(key) not in _EACH
-    ]
+    each = [(str(key), value) for key, value in node.items() if key not in _NAMES and NODE.spelled(key) not in _EACH]
     return repr(sorted(each))
 
 
@@ -164,8 +162,10 @@ def read_nodes(nodes: t.Any, version: str | None = None, flags: Sequence[str] | 
 
 def _values(shape: Shape, key: str) -> list[t.Any]:
     """What each node says of a key that goes with the names one to one."""
-    spellings = [name for name in shape.nodes[0] if NODE.spelled(name) == key]
-    spellings = spellings or list({name for node in shape.nodes for name in node if NODE.spelled(name) == key})
+    names = {name for node in shape.nodes for name in node}
+    spellings = [name for name in names if NODE.spelled(name) == key]
+    if not spellings:
+        return [None] * len(shape.nodes)
     return [next((node[name] for name in spellings if name in node), None) for node in shape.nodes]
 
 
