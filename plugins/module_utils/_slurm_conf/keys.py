@@ -70,17 +70,19 @@ _SETTINGS: t.Final = {
 # The first of the releases 24.11, 25.11 and 26.05 that knows a key; a key that is not here is known to all of them.
 _SINCE: t.Final = {
     "25.11": """
-        CertgenType CertgenParameters CliFilterParameters HttpParserType JobCompPassScript MaxJobId MetricsType
-        NamespaceType UrlParserType CgroupSlice EnableExtraControllers DisableArchiveCommands MaxPurgeLimit
-        StoragePassScript GresConf Parameters Topology
+        CertgenType CertgenParameters CliFilterParameters EpilogTimeout HttpParserType JobCompPassScript MetricsType
+        NamespaceType PrologTimeout UrlParserType CgroupSlice EnableExtraControllers DisableArchiveCommands
+        MaxPurgeLimit StoragePassScript
     """,
     "26.05": """
         DefRuntimePlugin HealthCheckTimeout LicenseParameters MetricsAuthUsers MetricsParameters SerializerParameters
         SerializerPlugins SlurmctldHttpAuthParameters SlurmdHttpAuthParameters SlurmrestdHttpAuthParameters
-        SlurmrestdParameters SlurmstepdParameters CgroupJobIdPaths Exclusive
+        SlurmrestdParameters SlurmstepdParameters CgroupJobIdPaths
     """,
 }
 SINCE: t.Final = {key: release for release, names in _SINCE.items() for key in names.split()}
+# The same for the keys of nodes and partitions, some of which have the names of older settings.
+LINE_SINCE: t.Final = {"GresConf": "25.11", "Parameters": "25.11", "Topology": "25.11", "Exclusive": "26.05"}
 
 _CGROUP: t.Final = {
     TEXT: "CgroupMountpoint CgroupPlugin CgroupSlice EnableExtraControllers",
@@ -102,7 +104,7 @@ _SLURMDBD: t.Final = {
     """,
     BOOL: """
         AllResourcesAbsolute AllowNoDefAcct ArchiveEvents ArchiveJobs ArchiveResvs ArchiveSteps ArchiveSuspend
-        ArchiveTXN ArchiveUsage DisableArchiveCommands DisableCoordDBD PreserveCaseUser TrackSlurmctldDown TrackWCKey
+        ArchiveTXN ArchiveUsage DisableArchiveCommands DisableCoordDBD TrackSlurmctldDown TrackWCKey
     """,
     U16: "CommitDelay DbdPort MessageTimeout StoragePort TCPTimeout",
     U32: "MaxPurgeLimit",

@@ -12,7 +12,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import FILES, SINCE, TEXT
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import FILES, LINE_SINCE, SINCE, TEXT
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.values import (
     RefusedError,
     found,
@@ -44,12 +44,6 @@ def too_old(version: str, since: str) -> bool:
     return bool(since) and _release(version) < _release(since)
 
 
-def too_new(key: str, version: str | None) -> str | None:
-    """The release that brought the key, if this version is older."""
-    since = SINCE.get(key, "")
-    return since if version and too_old(version, since) else None
-
-
 class Table:
     """The keys of a file or of a line, with what their values may be."""
 
@@ -57,6 +51,8 @@ class Table:
         self, kinds: Mapping[str, t.Any], *, aliases: Mapping[str, str] | None = None, in_snake: bool = False
     ) -> None:
         self.kinds = kinds
+        # Lines are written in snake case, files by Slurm's own names.
+        self._since = LINE_SINCE if in_snake else SINCE
         self._spelled = {normal(key): key for key in kinds}
         self._spelled.update(aliases or {})
         self._shown = {normal(key): snake(key) if in_snake else key for key in kinds}
@@ -92,8 +88,8 @@ class Table:
                 faults.append(f"{name} is set twice, as {key} too. Keep one.")
             else:
                 values[name] = value
-                since = too_new(name, version) if value is not None else None
-                if since:
+                since = self._since.get(name, "") if value is not None else ""
+                if version and too_old(version, since):
                     faults.append(f"{key} needs Slurm {since} or newer, slurm_version is {version}.")
         return {name: values[name] for name in self.kinds if name in values}, faults
 
