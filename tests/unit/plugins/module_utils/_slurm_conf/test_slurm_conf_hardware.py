@@ -134,7 +134,7 @@ def test_node_of_refuses_a_reserve_above_the_memory() -> None:
         node_of(HAS, [], 30000)
 
 
-@pytest.mark.parametrize("name", ["scontrol-node.json", "scontrol-node.txt", "scontrol-node-oneline.txt"])
+@pytest.mark.parametrize("name", ["nodes.json", "nodes.txt", "nodes-oneline.txt"])
 def test_nodes_are_the_same_in_every_form(name: str) -> None:
     nodes = parse_nodes((RECORDED / name).read_text())
     assert [(node.name, node.cpus, node.real_memory, node.gres) for node in nodes.values()] == [
@@ -153,7 +153,7 @@ def test_scontrol_said_something_else(text: str) -> None:
 
 
 def believed(found: t.Mapping[str, t.Any], *, overridden: bool = False) -> list[str]:
-    return differences((RECORDED / "scontrol-node-oneline.txt").read_text(), found, overridden)
+    return differences((RECORDED / "nodes-oneline.txt").read_text(), found, overridden)
 
 
 def test_all_agree() -> None:
@@ -174,5 +174,5 @@ def test_what_differs() -> None:
 
 
 def test_overridden_nodes_may_claim_more() -> None:
-    text = (RECORDED / "scontrol-node-oneline.txt").read_text().replace("INVALID_REG", "IDLE")
+    text = (RECORDED / "nodes-oneline.txt").read_text().replace("INVALID_REG", "IDLE")
     assert differences(text, {"gpu2": HAS, "gpu3": HAS}, ["gpu2", "gpu3"]) == []
