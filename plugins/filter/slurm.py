@@ -36,6 +36,11 @@ def slurm_problems(hostvars: t.Any, given: t.Mapping[str, t.Any]) -> list[str]:
     return problems.problems(problems.host_variables(hostvars, names), given)
 
 
+def slurm_hardware(hostvars: t.Any, hosts: list[str]) -> dict[str, t.Any]:
+    """What the role noted of each compute host, in one pass: with many hosts each look into hostvars counts."""
+    return hardware.gathered(hostvars[name] for name in hosts if name in hostvars)
+
+
 def nvidia_gres(text: str) -> list[str]:
     """The gres of a node, from nvidia-smi -L."""
     return hardware.gres_of(hardware.parse_gpu_list(text))
@@ -64,6 +69,7 @@ class FilterModule:
             "instance_type": problems.instance_type,
             "nvidia_gres": nvidia_gres,
             "slurm_conf": slurm_conf,
+            "slurm_hardware": slurm_hardware,
             "slurm_ini": slurm_ini,
             "slurm_merge": merge,
             "slurm_node_differences": slurm_node_differences,

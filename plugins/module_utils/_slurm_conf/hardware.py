@@ -146,3 +146,13 @@ def memory_faults(name: str, wanted: int | None, has: int, reserve: int, where: 
             f"slurm_node_memory_reserve is {reserve}."
         ]
     return []
+
+
+def gathered(hosts: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    """The nodes, the least memory for a CPU, and the hosts that cannot confine jobs, of all that were looked at."""
+    found = [host["__slurm_hardware"] for host in hosts if "__slurm_hardware" in host]
+    return {
+        "nodes": [one["node"] for one in found],
+        "memory_per_cpu": min((int(one["memory_per_cpu"]) for one in found), default=None),
+        "without_cgroup": [one["node"]["name"] for one in found if not one["cgroup"]],
+    }

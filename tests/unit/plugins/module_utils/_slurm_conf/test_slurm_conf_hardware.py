@@ -15,6 +15,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.believe
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hardware import (
     Gpu,
+    gathered,
     gpu_type,
     gres_of,
     node_of,
@@ -132,6 +133,17 @@ def test_node_of() -> None:
 def test_node_of_refuses_a_reserve_above_the_memory() -> None:
     with pytest.raises(SlurmConfError, match="the host has 24105 MiB, the reserve is 30000 MiB"):
         node_of(HAS, [], 30000)
+
+
+def test_gathered_of_all_hosts() -> None:
+    one = {"node": {"name": "a"}, "memory_per_cpu": "3500", "cgroup": True}
+    other = {"node": {"name": "b"}, "memory_per_cpu": 3000, "cgroup": False}
+    assert gathered([{"__slurm_hardware": one}, {}, {"__slurm_hardware": other}]) == {
+        "nodes": [{"name": "a"}, {"name": "b"}],
+        "memory_per_cpu": 3000,
+        "without_cgroup": ["b"],
+    }
+    assert gathered([{}])["memory_per_cpu"] is None
 
 
 @pytest.mark.parametrize("name", ["nodes.json", "nodes.txt", "nodes-oneline.txt"])
