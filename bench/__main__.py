@@ -1,6 +1,7 @@
 """Measure, print a table, write build/bench.json. Takes about 25 minutes on two cores: it makes a demo from nothing.
 
-`python -m bench --warm` leaves the cold start out and uses the cache that is there.
+`python -m bench --warm` leaves the cold start out and uses the cache that is there; `python -m bench --render` measures
+only the configuration of Slurm, which takes seconds and needs no lab.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from lab.settings import CHECKOUT, cache_dir
 
-from . import jobs
+from . import jobs, render
 from .figures import Figure, ratio, table
 from .measure import Bench
 
@@ -26,11 +27,13 @@ NAME = "bench"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--warm", action="store_true", help="without the start from an empty cache")
-    warm_only = parser.parse_args().warm
-    figures: list[Figure] = []
-    if not warm_only:
+    parser.add_argument("--render", action="store_true", help="only what needs no lab: the configuration of Slurm")
+    asked = parser.parse_args()
+    figures: list[Figure] = render.figures()
+    if not asked.warm and not asked.render:
         figures += cold(cache_dir() / "bench-cold")
-    figures += warm()
+    if not asked.render:
+        figures += warm()
     print(f"\n{table(figures)}")
     target = CHECKOUT / "build/bench.json"
     target.parent.mkdir(exist_ok=True)

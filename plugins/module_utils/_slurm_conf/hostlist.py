@@ -79,6 +79,11 @@ def compress(names: t.Iterable[str]) -> str:
     return _written(_runs(names))
 
 
+def is_host(name: str) -> bool:
+    """Whether this can be the name of a host, which for Linux has 64 characters at most."""
+    return len(name) <= 64 and bool(_NAME.fullmatch(name))
+
+
 def _checked(names: t.Any) -> list[str]:
     if isinstance(names, str):
         raise SlurmConfError(f"Compressing host names failed: a list is needed, the text {names!r} found.")

@@ -5,126 +5,215 @@
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import re
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import SlurmConfError
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hostlist import compress, hostlist, natural
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import pair
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.tables import NODE_KEYS, NODE_OTHER
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import (
+    Fault,
+    SlurmConfError,
+    raise_faults,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.gres import (
+    Gres,
+    autodetect_faults,
+    autodetect_of,
+    device_lines,
+    parse_gres,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hostlist import (
+    compress,
+    hostlist,
+    is_host,
+    natural,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.keys import NODE_ALIASES, NODE_KEYS, NODE_OTHER
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import Table, pair
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.scale import MAX_NODES
 
-_GRES = re.compile(r"([A-Za-z0-9_]+)(?::([A-Za-z][A-Za-z0-9_.-]*))?(?::([0-9]+))?")
+NODE: t.Final = Table({**NODE_KEYS, **dict.fromkeys(NODE_OTHER)}, aliases=NODE_ALIASES, in_snake=True)
+# Keys that go with the names one to one, so that they do not keep alike nodes apart.
+_EACH: t.Final = ("NodeAddr", "NodeHostname", "BcastAddr")
+# The usual spellings of those, which need no look into the table.
+_NAMES: t.Final = frozenset(("name", "addr", "hostname"))
+_RESERVED: t.Final = ("ALL", "DEFAULT")
+_ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9._:-]*")
 
 
-def check_keys(found: t.Any, known: Sequence[str], what: str) -> None:
-    """Refuses what is no dictionary with a name, and keys nobody knows."""
-    if not isinstance(found, Mapping) or not isinstance(found.get("name"), str):
-        raise SlurmConfError(f"{what} failed: a dictionary with a name is needed, {found!r} found.")
-    for key in found:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(known)}."
-            raise SlurmConfError(f"{what} failed: {found['name']} has the unknown key {key}. {hint}")
+@dataclasses.dataclass
+class Shape:
+    """Nodes that differ in nothing but their names and addresses."""
+
+    nodes: list[Mapping[str, t.Any]]
+    fields: dict[str, str] = dataclasses.field(default_factory=dict)
+    gres: list[Gres] = dataclasses.field(default_factory=list)
+    devices: list[list[str]] = dataclasses.field(default_factory=list)
+    faults: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return [node["name"] for node in self.nodes]
 
 
-def sorted_nodes(nodes: t.Any) -> list[Mapping[str, t.Any]]:
-    """The nodes in natural order of their names, checked: the result does not depend on the inventory's order."""
-    known = (*NODE_OTHER, *NODE_KEYS)
-    seen = set()
+@dataclasses.dataclass(frozen=True)
+class Shapes:
+    """All nodes, and what is wrong with them: each fault with the nodes that have it."""
+
+    shapes: list[Shape]
+    faults: list[Fault]
+
+    @property
+    def names(self) -> list[str]:
+        return [name for shape in self.shapes for name in shape.names]
+
+
+def _named(nodes: t.Any) -> tuple[list[Mapping[str, t.Any]], list[Fault]]:
+    """The nodes that have a usable name, each name once, in natural order: the inventory's order changes nothing."""
+    kept: dict[str, Mapping[str, t.Any]] = {}
+    faults = []
     for node in nodes:
-        check_keys(node, known, "Rendering nodes")
-        if node["name"] in seen:
-            raise SlurmConfError(
-                f"Rendering nodes failed: {node['name']} is there twice. Give each node a name of its own."
+        name = node.get("name") if isinstance(node, Mapping) else None
+        if not isinstance(name, str):
+            faults.append(Fault("nodes", "", f"a dictionary with a name is needed, {node!r} found."))
+        elif not is_host(name) or name.upper() in _RESERVED:
+            text = (
+                "Allowed are letters, digits, '.', '_' and '-', at most 64 of them, and not the words ALL and DEFAULT."
             )
-        seen.add(node["name"])
-    return sorted(nodes, key=lambda node: natural(node["name"]))
+            faults.append(Fault("nodes", "", f"{name!r} is no host name. {text}"))
+        elif name in kept:
+            faults.append(Fault("nodes", "", f"{name} is there twice. Give each node a name of its own."))
+        else:
+            kept[name] = node
+    if len(kept) > MAX_NODES:
+        faults.append(Fault("nodes", "", f"{len(kept)} nodes found, Slurm can do {MAX_NODES}."))
+    return sorted(kept.values(), key=lambda node: natural(node["name"])), faults
 
 
-def _listed(nodes: Sequence[Mapping[str, t.Any]], key: str) -> list[str] | None:
-    """The values of a key that goes with the names one to one; None when it says nothing new."""
-    values = [str(node.get(key) or node["name"]) for node in nodes]
-    return None if all(value == node["name"] for value, node in zip(values, nodes, strict=True)) else values
+def _topology_faults(fields: Mapping[str, str]) -> list[str]:
+    """What slurmctld would reset by itself, and then drain the node for (src/common/read_config.c)."""
+    number = {key: int(text) for key, text in fields.items() if text.isdigit()}
+    faults = []
+    cores, threads = number.get("CoresPerSocket", 1), number.get("ThreadsPerCore", 1)
+    sockets = number.get("Sockets") or number.get("SocketsPerBoard", 0) * number.get("Boards", 1)
+    cpus = number.get("CPUs")
+    if cpus and not sockets:
+        sockets = cpus // (cores * threads) if cpus % (cores * threads) == 0 else 1
+    allowed = (sockets, sockets * cores, sockets * cores * threads)
+    if cpus and cpus not in allowed:
+        faults.append(
+            f"cpus is {cpus}; allowed is the number of sockets, cores or threads: {', '.join(map(str, allowed))}."
+        )
+    if number.get("MemSpecLimit", -1) >= number.get("RealMemory", 1):
+        faults.append(
+            f"mem_spec_limit is {number['MemSpecLimit']}; allowed is less than real_memory, "
+            f"{number.get('RealMemory', 1)}."
+        )
+    if "CoreSpecCount" in number and "CpuSpecList" in fields:
+        faults.append("core_spec_count and cpu_spec_list cannot go together. Keep one.")
+    if sockets and number.get("CoreSpecCount", -1) >= sockets * cores:
+        faults.append(f"core_spec_count is {number['CoreSpecCount']}; allowed is less than {sockets * cores} cores.")
+    return faults
 
 
-def _grouped(
-    nodes: Sequence[Mapping[str, t.Any]], shape: t.Callable[[Mapping[str, t.Any]], t.Hashable]
-) -> list[list[Mapping[str, t.Any]]]:
-    groups: dict[t.Hashable, list[Mapping[str, t.Any]]] = {}
-    for node in nodes:
-        groups.setdefault(shape(node), []).append(node)
-    return list(groups.values())
+def _read(shape: Shape, version: str | None, flags: Sequence[str] | None) -> None:
+    """Fill in a shape from its first node."""
+    node = shape.nodes[0]
+    values, shape.faults = NODE.read(node, version)
+    for key, kind in NODE_KEYS.items():
+        value = values.get(key)
+        # Empty is left out, as null is: a role's condition that finds nothing says so.
+        if key in _EACH or kind is None or value in (None, "", []):
+            continue
+        if key == "Gres":
+            shape.gres, faults = parse_gres(value)
+            shape.faults += faults
+        try:
+            shape.fields[key] = NODE.text(key, value, NODE.shown(key))
+        except SlurmConfError as error:
+            shape.faults.append(str(error))
+    how = autodetect_of(node)
+    shape.faults += _topology_faults(shape.fields)
+    shape.faults += autodetect_faults(how, shape.gres, shape.fields.get("State", ""), version, flags)
+    if shape.gres or how:
+        shape.devices, faults = device_lines(node, shape.gres)
+        shape.faults += faults
 
 
-def _fields(node: Mapping[str, t.Any]) -> list[tuple[str, t.Any]]:
-    return [(spelled, node[key]) for key, spelled in NODE_KEYS.items() if node.get(key) not in (None, "", [])]
+def _key(node: Mapping[str, t.Any]) -> str:
+    each = [(str(key), value) for key, value in node.items() if key not in _NAMES and NODE.spelled(key) not in _EACH]
+    return repr(sorted(each))
 
 
-def node_lines(nodes: t.Any) -> list[str]:
-    """One NodeName line for each shape of hardware."""
+def read_nodes(nodes: t.Any, version: str | None = None, flags: Sequence[str] | None = None) -> Shapes:
+    """The nodes by their shape, and all that is wrong with them."""
+    if not isinstance(nodes, Iterable) or isinstance(nodes, str | Mapping):
+        raise SlurmConfError(f"Rendering nodes failed: a list is needed, {type(nodes).__name__} found.")
+    usable, faults = _named(nodes)
+    shapes: dict[str, Shape] = {}
+    for node in usable:
+        shapes.setdefault(_key(node), Shape([])).nodes.append(node)
+    for shape in shapes.values():
+        _read(shape, version, flags)
+        faults += _address_faults(shape)
+        faults += [Fault("node", hostlist(shape.names), fault) for fault in shape.faults]
+    return Shapes(list(shapes.values()), faults)
+
+
+def _values(shape: Shape, key: str) -> list[t.Any]:
+    """What each node says of a key that goes with the names one to one."""
+    names = {name for node in shape.nodes for name in node}
+    spellings = [name for name in names if NODE.spelled(name) == key]
+    if not spellings:
+        return [None] * len(shape.nodes)
+    return [next((node[name] for name in spellings if name in node), None) for node in shape.nodes]
+
+
+def _address_faults(shape: Shape) -> list[Fault]:
+    faults = []
+    for key in _EACH:
+        for value, node in zip(_values(shape, key), shape.nodes, strict=True):
+            if value not in (None, "") and not (isinstance(value, str) and _ADDRESS.fullmatch(value)):
+                text = f"{NODE.shown(key)} is {value!r}; allowed is a host name or an address."
+                faults.append(Fault("node", node["name"], text))
+    return faults
+
+
+def _listed(shape: Shape, key: str) -> str:
+    """The values of a key that goes with the names one to one; empty when it says nothing new."""
+    found = _values(shape, key)
+    if all(value in (None, "") for value in found):
+        return ""
+    values = [value or node["name"] for value, node in zip(found, shape.nodes, strict=True)]
+    if key != "BcastAddr" and values == shape.names:
+        return ""
+    return pair(key, compress(values))
+
+
+def node_lines(nodes: Shapes) -> list[str]:
+    """One NodeName line for each shape of hardware, however it was spelled."""
+    alike: dict[tuple[tuple[str, str], ...], Shape] = {}
+    for shape in nodes.shapes:
+        alike.setdefault(tuple(shape.fields.items()), Shape([], shape.fields)).nodes.extend(shape.nodes)
     lines = []
-    for group in _grouped(sorted_nodes(nodes), lambda node: repr(_fields(node))):
-        what = f"the node {group[0]['name']}"
-        words = [f"NodeName={hostlist([node['name'] for node in group])}"]
-        for key, spelled in (("addr", "NodeAddr"), ("hostname", "NodeHostname")):
-            values = _listed(group, key)
-            if values:
-                words.append(pair(spelled, compress(values), what))
-        words += [pair(spelled, value, what) for spelled, value in _fields(group[0])]
-        lines.append(" ".join(words))
+    for shape in alike.values():
+        shape.nodes.sort(key=lambda node: natural(node["name"]))
+    for shape in sorted(alike.values(), key=lambda shape: natural(shape.nodes[0]["name"])):
+        each = [_listed(shape, key) for key in _EACH]
+        words = [f"NodeName={hostlist(shape.names)}", *(word for word in each if word)]
+        lines.append(" ".join([*words, *(pair(key, text) for key, text in shape.fields.items())]))
     return lines
 
 
-def parse_gres(node: Mapping[str, t.Any]) -> list[tuple[str, str, int]]:
-    """(name, type, count) of each generic resource of a node."""
-    found = node.get("gres") or []
-    parts = found.split(",") if isinstance(found, str) else found
-    resources = []
-    for part in parts:
-        match = _GRES.fullmatch(str(part).strip())
-        if not match:
-            raise SlurmConfError(
-                f"Rendering gres.conf failed: {node['name']} has gres {part!r}; allowed is 'gpu:2' or 'gpu:l4:2'."
-            )
-        resources.append((match.group(1), match.group(2) or "", int(match.group(3) or 1)))
-    return resources
-
-
-def _device_words(node: Mapping[str, t.Any]) -> list[list[str]]:
-    """What follows NodeName= on each line of a node."""
-    what = f"gres.conf of the node {node['name']}"
-    if node.get("gres_autodetect"):
-        return [[pair("AutoDetect", node["gres_autodetect"], what)]]
-    resources = parse_gres(node)
-    given = node.get("gres_file")
-    if given and len(resources) != 1:
-        raise SlurmConfError(
-            f"Rendering {what} failed: gres_file goes with exactly one resource, {len(resources)} found in gres. "
-            "Use gres_autodetect."
-        )
-    words, first = [], 0
-    for name, kind, count in resources:
-        line = [pair("Name", name, what)] + ([pair("Type", kind, what)] if kind else [])
-        if given:
-            line.append(pair("File", given, what))
-        elif name == "gpu":
-            # Without a word about files GPUs are NVIDIA's, numbered from 0 in the order of gres.
-            span = str(first) if count == 1 else f"[{first}-{first + count - 1}]"
-            line.append(f"File=/dev/nvidia{span}")
-            first += count
-        else:
-            line.append(f"Count={count}")
-        words.append(line)
-    return words
-
-
-def gres_conf(nodes: t.Any) -> str:
+def gres_conf(nodes: t.Any, version: str | None = None) -> str:
     """Text of gres.conf: the devices of alike nodes on one line each."""
-    with_gres = [node for node in sorted_nodes(nodes) if node.get("gres") or node.get("gres_autodetect")]
+    read = read_nodes(nodes, version)
+    raise_faults(read.faults)
+    groups: dict[str, tuple[list[str], list[list[str]]]] = {}
+    for shape in read.shapes:
+        if shape.devices:
+            groups.setdefault(repr(shape.devices), ([], shape.devices))[0].extend(shape.names)
     lines = []
-    for group in _grouped(with_gres, lambda node: repr(_device_words(node))):
-        names = hostlist([node["name"] for node in group])
-        lines += [" ".join([f"NodeName={names}", *words]) for words in _device_words(group[0])]
+    for names, devices in sorted(groups.values(), key=lambda group: natural(min(group[0], key=natural))):
+        lines += [" ".join([f"NodeName={hostlist(names)}", *words]) for words in devices]
     return "".join(line + "\n" for line in lines)

@@ -37,6 +37,9 @@ SETTINGS: t.Final[dict[str, t.Any]] = {
     "SelectTypeParameters": "CR_Core_Memory",
     # A node that rebooted by itself comes back without an administrator.
     "ReturnToService": 2,
+    # Both grow with the number of nodes (scale.py), as does JobAcctGatherFrequency.
+    "TreeWidth": None,
+    "MessageTimeout": None,
     "SlurmctldTimeout": 120,
     "SlurmdTimeout": 300,
     # Longer than an engine may take to finish the requests it is answering (vllm_jobs_shutdown_timeout).
@@ -52,57 +55,12 @@ SETTINGS: t.Final[dict[str, t.Any]] = {
 }
 
 # Lines of their own for each element of a list.
-REPEATED: t.Final = ("SlurmctldHost", "NodeSet")
+REPEATED: t.Final = ("SlurmctldHost",)
 # Keys that slurm_conf() writes from its other arguments.
 ELSEWHERE: t.Final = {
     "NodeName": "nodes",
     "PartitionName": "partitions",
+    "NodeSet": "partitions with nodes, for a partition of ours names its nodes",
+    "DownNodes": "the node's state and reason",
     "Include": "settings themselves, for included files do not reach nodes without a copy of their own",
-}
-
-# Keys of a node and of a partition as people write them -> as Slurm spells them, in the order of the line.
-NODE_KEYS: t.Final = {
-    "port": "Port",
-    "boards": "Boards",
-    "cpus": "CPUs",
-    "sockets": "Sockets",
-    "cores_per_socket": "CoresPerSocket",
-    "threads_per_core": "ThreadsPerCore",
-    "core_spec_count": "CoreSpecCount",
-    "real_memory": "RealMemory",
-    "mem_spec_limit": "MemSpecLimit",
-    "tmp_disk": "TmpDisk",
-    "gres": "Gres",
-    "features": "Feature",
-    "weight": "Weight",
-    "state": "State",
-}
-# Keys of a node that slurm.conf does not hold, or holds as a list beside the names.
-NODE_OTHER: t.Final = ("name", "addr", "hostname", "gres_file", "gres_autodetect")
-
-PARTITION_KEYS: t.Final = {
-    "nodes": "Nodes",
-    "default": "Default",
-    "default_time": "DefaultTime",
-    "max_time": "MaxTime",
-    "max_nodes": "MaxNodes",
-    "state": "State",
-    "hidden": "Hidden",
-    "priority_tier": "PriorityTier",
-    "priority_job_factor": "PriorityJobFactor",
-    "allow_accounts": "AllowAccounts",
-    "allow_groups": "AllowGroups",
-    "allow_qos": "AllowQos",
-    "deny_accounts": "DenyAccounts",
-    "qos": "QOS",
-    "oversubscribe": "OverSubscribe",
-    "preempt_mode": "PreemptMode",
-    "grace_time": "GraceTime",
-    "def_cpu_per_gpu": "DefCpuPerGPU",
-    "def_mem_per_cpu": "DefMemPerCPU",
-    "def_mem_per_gpu": "DefMemPerGPU",
-    "def_mem_per_node": "DefMemPerNode",
-    "max_mem_per_node": "MaxMemPerNode",
-    "tres_billing_weights": "TRESBillingWeights",
-    "suspend_time": "SuspendTime",
 }
