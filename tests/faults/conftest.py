@@ -39,6 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RECORDS] = []
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    left_out = [item for item in items if hasattr(item, "callspec") and not item.callspec.params["fault"].quick]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     keep = request.config.getoption("--keep-lab")

@@ -46,8 +46,6 @@ def play(stage: Stage, fault: Fault, actor: Actor) -> tuple[Found, list[Answer],
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=fault.id) for fault in FAULTS])
 def test_fault(fault: Fault, stage: Stage, records: list[Record], request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--quick") and not fault.quick:
-        pytest.skip("not of the quick ones")
     began = time.monotonic()
     with whole_again(stage):
         found, answers, first = play(stage, fault, SlurmJob(stage, f"{fault.id}-{stage.session}"))
