@@ -27,7 +27,8 @@ def problems(things: Mapping[Thing, Values], absent: t.AbstractSet[Thing], place
             found += _lost_user(place, thing, values, things)
         if thing.kind == "association":
             found += _lost_account(place, thing, account_names)
-    parents = {thing.name: values.get("parent", ROOT) for thing, values in things.items() if thing.kind == "account"}
+    accounts = [thing for thing in things if thing.kind == "account" and not thing.built_in]
+    parents = {thing.name: things[thing].get("parent", ROOT) for thing in accounts}
     found += [
         f"{places[model.account(circle[0])]}: its parents make a circle: {' -> '.join(circle)}. "
         "Give one of them another parent."

@@ -22,7 +22,6 @@ if t.TYPE_CHECKING:
 
 # A restart of slurmdbd takes seconds, one that converts its tables longer; slurmctld registers a new cluster after it.
 PATIENCE = 60.0
-_NOTHING_DONE = re.compile(r"nothing (?:new added|modified|deleted)", re.IGNORECASE)
 _ADVICE = (
     (re.compile(r"job\(s\) active|jobs? running|has running jobs", re.I), "Cancel its jobs or wait until they end."),
     (re.compile(r"access|permission|denied|not (?:running|privileged)", re.I), "Use become: root and SlurmUser may."),
@@ -72,9 +71,7 @@ class AccountingClient:
     def change(self, one: Change, *, sole: bool) -> None:
         argv = command.change(self._sacctmgr, one, self._cluster, sole=sole)
         answer = self._run(argv, self._environment)
-        said = f"{answer.err}\n{answer.out}"
-        # An account that exists on another cluster is no news to sacctmgr, but its association with this one is.
-        if answer.rc == 0 or (answer.rc is not None and _NOTHING_DONE.search(said)):
+        if answer.rc == 0:
             return
         complaint = _in_one_line(answer)
         advice = next((words for pattern, words in _ADVICE if pattern.search(complaint)), "")

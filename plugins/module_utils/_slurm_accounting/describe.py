@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting import fields
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.plan import settled
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.settle import settled
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

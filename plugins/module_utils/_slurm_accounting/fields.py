@@ -79,7 +79,8 @@ QOS = (
     _limit("max_tres_per_user", "MaxTRESPerUser", values.TRES),
     _limit("max_tres_run_mins_per_account", "MaxTRESRunMinsPerAccount", values.TRES),
     _limit("max_tres_run_mins_per_user", "MaxTRESRunMinsPerUser", values.TRES),
-    _limit("min_prio_threshold", "MinPrioThreshold", values.COUNT),
+    # The longer name of the manual is not taken.
+    _limit("min_prio_threshold", "MinPrioThres", values.COUNT),
     _limit("min_tres_per_job", "MinTRESPerJob", values.TRES),
 )
 
@@ -98,12 +99,12 @@ ASSOCIATION = (
 ACCOUNT = (
     Attribute("description", "Description", values.TEXT, UNTOUCHED),
     Attribute("organization", "Organization", values.TEXT, UNTOUCHED),
-    Attribute("parent", "Parent", values.NAME, "root"),
+    Attribute("parent", "Parent", values.ACCOUNT, "root"),
     *ASSOCIATION,
 )
 
 USER = (
-    Attribute("default_account", "DefaultAccount", values.NAME, UNTOUCHED),
+    Attribute("default_account", "DefaultAccount", values.ACCOUNT, UNTOUCHED),
     Attribute("admin_level", "AdminLevel", values.ADMIN_LEVEL, "None"),
 )
 

@@ -73,6 +73,10 @@ class Declaration:
     absent: frozenset[Thing] = frozenset()
     purge: bool = False
 
+    def of_kind(self, kind: str) -> list[Thing]:
+        """In the order in which they were declared."""
+        return [thing for thing in self.things if thing.kind == kind]
+
 
 @dataclass(frozen=True)
 class Change:

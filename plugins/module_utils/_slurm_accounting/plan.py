@@ -4,65 +4,74 @@
 """From what is there to what is declared: the changes, in the order in which Slurm takes them. Pure.
 
 QOS first, because accounts and users name them; accounts from the root down, because a child needs its parent; then
-users; what goes, goes last and from the leaves up. Each change is complete in itself, so a run that stops in the middle
-leaves a state from which the next one goes on.
+users; what goes, goes last and from the leaves up. Lists of QOS may change in two steps (qos_lists.py). Each change is
+complete in itself, so a run that stops in the middle leaves a state from which the next one goes on.
 """
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting import check, fields, values
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.errors import DeclarationError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting import fields, refuse, settle
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.model import (
-    ROOT,
     Change,
     Declaration,
     State,
     Thing,
     Values,
 )
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.qos_lists import widened
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 def plan(declared: Declaration, state: State) -> list[Change]:
-    _refuse_unknown_tres(declared, state)
-    going = _going(declared, state)
-    parents = _parents(declared, state, going)
-    _refuse_what_would_be_lost(declared, state, going, parents)
+    refuse.unknown_tres(declared, state)
+    going = settle.things_that_go(declared, state)
+    parents = settle.parents_of(declared, state)
+    refuse.what_would_be_lost(declared, state, going, parents)
+    then = settle.tree_then(declared, state, going, parents)
+    refuse.stranded(then)
+    wide = widened(settle.tree_now(state), then)
+    # From the root down: what is above an account when its turn comes is what will be above it in the end.
+    order = sorted(wide, key=lambda one: (one.kind, _depth(one.name, parents), one))
+    after_widening = State(
+        {thing: {**have, "qos": wide.get(thing, have.get("qos"))} for thing, have in state.things.items()},
+        state.tres,
+        state.other_clusters,
+    )
     return [
         *_qos(declared, state),
-        *_accounts(declared, state, parents),
-        *_users(declared, state, going),
+        *_lists(order, state.things, after_widening.things),
+        *_accounts(declared, after_widening, parents, wide),
+        *_users(declared, after_widening, going, wide),
+        *_lists(order, after_widening.things, then.things),
         *_removals(state, going, parents),
     ]
 
 
-def settled(declared: Declaration, state: State, thing: Thing) -> Values:
-    """What the declared values of a thing shall be, those that a purge puts back included."""
-    have = state.things.get(thing, {})
-    want = declared.things[thing]
-    purge = declared.purge and not thing.built_in
-    found = {}
-    for attribute in fields.OF_KIND[thing.kind]:
-        now = have.get(attribute.name, attribute.default)
-        if attribute.name in want:
-            found[attribute.name] = attribute.kind.settle(now, want[attribute.name], purge=purge)
-        elif purge and thing in state.things and attribute.default is not fields.UNTOUCHED:
-            found[attribute.name] = attribute.default
-    return found
+def _lists(order: Iterable[Thing], have: Mapping[Thing, Values], want: Mapping[Thing, Values]) -> Iterator[Change]:
+    for thing in order:
+        change = _change("modify", thing, have[thing], want[thing], names=["qos"])
+        if change:
+            yield change
 
 
 def _change(
-    action: str, thing: Thing, have: Values, want: Values, *, names: t.Container[str] | None = None
+    action: str,
+    thing: Thing,
+    have: Values,
+    want: Values,
+    *,
+    names: t.Container[str] | None = None,
+    but: t.Container[str] = (),
 ) -> Change | None:
     """The difference of two sets of values as one command, or None where there is none."""
     settings, before, after = [], {}, {}
     for attribute in fields.OF_KIND[thing.kind]:
         name = attribute.name
-        if name not in want or (names is not None and name not in names):
+        if name not in want or name in but or (names is not None and name not in names):
             continue
         now = have.get(name, None if attribute.default is fields.UNTOUCHED else attribute.default)
         if want[name] == now:
@@ -74,44 +83,28 @@ def _change(
     return Change(action, thing, tuple(settings), before, after)
 
 
-def _modified(declared: Declaration, state: State, things: Iterable[Thing]) -> Iterator[Change]:
+def _modified(
+    declared: Declaration, state: State, things: Iterable[Thing], wide: t.Container[Thing] = ()
+) -> Iterator[Change]:
     for thing in things:
-        change = _change("modify", thing, state.things[thing], settled(declared, state, thing))
+        but = ["qos"] if thing in wide else []
+        change = _change("modify", thing, state.things[thing], settle.settled(declared, state, thing), but=but)
         if change:
             yield change
-
-
-def _of_kind(declared: Declaration, kind: str) -> list[Thing]:
-    return [thing for thing in declared.things if thing.kind == kind]
 
 
 def _qos(declared: Declaration, state: State) -> Iterator[Change]:
-    all_qos = _of_kind(declared, "qos")
+    all_qos = declared.of_kind("qos")
     new = [thing for thing in all_qos if thing not in state.things]
     at_first = [attribute.name for attribute in fields.QOS if attribute.name != "preempt"]
     for thing in new:
-        yield t.cast(Change, _change("add", thing, {}, settled(declared, state, thing), names=at_first))
+        yield t.cast(Change, _change("add", thing, {}, settle.settled(declared, state, thing), names=at_first))
     yield from _modified(declared, state, [thing for thing in all_qos if thing in state.things])
     # A QOS may preempt one that was added after it.
     for thing in new:
-        change = _change("modify", thing, {}, settled(declared, state, thing), names=["preempt"])
+        change = _change("modify", thing, {}, settle.settled(declared, state, thing), names=["preempt"])
         if change:
             yield change
-
-
-def _parents(declared: Declaration, state: State, going: t.AbstractSet[Thing]) -> dict[str, str]:
-    """The parent of every account that will be there, and of those that go."""
-    parents = {thing.name: state.things[thing]["parent"] or ROOT for thing in state.of_kind("account")}
-    for thing in _of_kind(declared, "account"):
-        wanted = settled(declared, state, thing).get("parent")
-        parents[thing.name] = wanted or parents.get(thing.name) or ROOT
-    parents.pop(ROOT, None)
-    for circle in check.circles(parents):
-        raise DeclarationError(
-            f"Moving accounts failed: with what is there already, they would make a circle: {' -> '.join(circle)}. "
-            "Declare the parent of each of them."
-        )
-    return parents
 
 
 def _depth(name: str, parents: dict[str, str]) -> int:
@@ -121,24 +114,24 @@ def _depth(name: str, parents: dict[str, str]) -> int:
     return depth
 
 
-def _accounts(declared: Declaration, state: State, parents: dict[str, str]) -> Iterator[Change]:
-    """From the root down: what is above an account when its turn comes is what will be above it in the end."""
-    for thing in sorted(_of_kind(declared, "account"), key=lambda one: _depth(one.name, parents)):
-        want = settled(declared, state, thing)
+def _accounts(
+    declared: Declaration, state: State, parents: dict[str, str], wide: t.Container[Thing]
+) -> Iterator[Change]:
+    for thing in sorted(declared.of_kind("account"), key=lambda one: _depth(one.name, parents)):
         if thing in state.things:
-            change = _change("modify", thing, state.things[thing], want)
+            yield from _modified(declared, state, [thing], wide)
         else:
-            change = _change("add", thing, {}, want)
-        if change:
-            yield change
+            yield t.cast(Change, _change("add", thing, {}, settle.settled(declared, state, thing)))
 
 
-def _users(declared: Declaration, state: State, going: t.AbstractSet[Thing]) -> Iterator[Change]:
+def _users(
+    declared: Declaration, state: State, going: t.AbstractSet[Thing], wide: t.Container[Thing]
+) -> Iterator[Change]:
     memberships: dict[str, list[Thing]] = {}
-    for thing in _of_kind(declared, "association"):
+    for thing in declared.of_kind("association"):
         memberships.setdefault(thing.name, []).append(thing)
-    for person in _of_kind(declared, "user"):
-        want = settled(declared, state, person)
+    for person in declared.of_kind("user"):
+        want = settle.settled(declared, state, person)
         mine = memberships.get(person.name, [])
         default = _default_account(person, want, mine, state, going)
         if default:
@@ -147,10 +140,10 @@ def _users(declared: Declaration, state: State, going: t.AbstractSet[Thing]) -> 
         # The first one of a new user makes the user, and becomes the default.
         new.sort(key=lambda thing: thing.account != default)
         for index, thing in enumerate(new):
-            first = t.cast(Change, _change("add", thing, {}, settled(declared, state, thing)))
+            first = t.cast(Change, _change("add", thing, {}, settle.settled(declared, state, thing)))
             makes_user = index == 0 and person not in state.things
             yield _with_user(first, person, want) if makes_user else first
-        yield from _modified(declared, state, [thing for thing in mine if thing in state.things])
+        yield from _modified(declared, state, [thing for thing in mine if thing in state.things], wide)
         if person in state.things:
             change = _change("modify", person, state.things[person], want)
             if change:
@@ -181,22 +174,6 @@ def _default_account(
     return mine[0].account if mine else None
 
 
-def _going(declared: Declaration, state: State) -> set[Thing]:
-    """What will not be there any more."""
-    gone = {thing for thing in declared.absent if thing in state.things}
-    if declared.purge:
-        gone |= {
-            thing
-            for thing in state.things
-            if thing not in declared.things
-            and not thing.built_in
-            # Other clusters may need what is not of this one alone.
-            and not (thing.kind == "qos" and state.other_clusters)
-        }
-    gone_users = {thing.name for thing in gone if thing.kind == "user"}
-    return gone | {thing for thing in state.things if thing.kind == "association" and thing.name in gone_users}
-
-
 def _removals(state: State, going: t.AbstractSet[Thing], parents: dict[str, str]) -> Iterator[Change]:
     gone_users = {thing.name for thing in going if thing.kind == "user"}
     associations = [one for one in going if one.kind == "association" and one.name not in gone_users]
@@ -213,36 +190,3 @@ def _removals(state: State, going: t.AbstractSet[Thing], parents: dict[str, str]
 def _not_default(thing: Thing, have: Values) -> Values:
     attributes = fields.OF_KIND[thing.kind]
     return {one.name: have[one.name] for one in attributes if have[one.name] not in (one.default, None, "")}
-
-
-def _refuse_unknown_tres(declared: Declaration, state: State) -> None:
-    problems = []
-    for thing, want in declared.things.items():
-        for attribute in fields.OF_KIND[thing.kind]:
-            if attribute.kind is not values.TRES or not state.tres:
-                continue
-            for name in want.get(attribute.name, {}):
-                if name != values.ALL_OTHERS and name not in state.tres:
-                    problems.append(
-                        f"Setting {attribute.name} of the {thing} failed: this cluster counts no {name!r}. "
-                        f"It counts {', '.join(sorted(state.tres))}; name others in AccountingStorageTRES."
-                    )
-    if problems:
-        raise DeclarationError("\n".join(problems))
-
-
-def _refuse_what_would_be_lost(
-    declared: Declaration, state: State, going: t.AbstractSet[Thing], parents: dict[str, str]
-) -> None:
-    """Slurm removes an account with all that is below it: whoever wants that has to say so."""
-    problems = []
-    gone_accounts = {thing.name for thing in going if thing.kind == "account"}
-    for thing in sorted({*state.things, *declared.things} - going):
-        above = thing.account if thing.kind == "association" else parents.get(thing.name)
-        if thing.kind in ("association", "account") and above in gone_accounts:
-            problems.append(
-                f"Removing the account {above} failed: the {thing} is in it and would go with it. "
-                "Declare that one with another account or as absent too."
-            )
-    if problems:
-        raise DeclarationError("\n".join(problems))

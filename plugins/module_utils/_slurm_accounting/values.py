@@ -135,7 +135,10 @@ def read_tres(value: t.Any) -> dict[str, int | None]:
     if value is None or value == "":
         return {ALL_OTHERS: None} if value is None else {}
     if isinstance(value, str):
-        pairs = [pair.partition("=")[::2] for pair in value.split(",") if pair.strip()]
+        words = [word.partition("=") for word in value.split(",") if word.strip()]
+        if not all(equals for _name, equals, _amount in words):
+            raise BadValueError(allowed)
+        pairs = [(name, amount) for name, _equals, amount in words]
     elif isinstance(value, dict):
         pairs = list(value.items())
     else:
@@ -212,7 +215,15 @@ def read_text(value: t.Any) -> str:
 
 
 def read_name(value: t.Any) -> str | None:
-    return None if value is None or str(value).strip() == "" else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    return None if text in ("", "-1") else text
+
+
+def read_account(value: t.Any) -> str:
+    name = read_name(value)
+    if name is None:
+        raise BadValueError("the name of an account")
+    return name
 
 
 def read_admin_level(value: t.Any) -> str:
@@ -243,8 +254,7 @@ def _plain(_have: t.Any, value: t.Any) -> str:
 
 
 def _listed(_have: t.Any, value: tuple[str, ...]) -> str:
-    # A literal pair of quotes is sacctmgr's word for an empty list.
-    return ",".join(value) or "''"
+    return ",".join(value)
 
 
 def _flags(_have: t.Any, value: tuple[str, ...]) -> str:
@@ -298,5 +308,6 @@ FACTOR = Kind(read_factor, _plain, _show_unset)
 USAGE_FACTOR = Kind(read_usage_factor, _plain, _as_it_is)
 TEXT = Kind(read_text, _text, _as_it_is, str.lower)
 NAME = Kind(read_name, _plain, _show_unset)
+ACCOUNT = Kind(read_account, _plain, _show_unset, read_name)
 ADMIN_LEVEL = Kind(read_admin_level, _plain, _as_it_is)
 PREEMPT_MODE = Kind(read_preempt_mode, _listed, _show_list)
