@@ -20,6 +20,8 @@ description:
   - A run that stopped in the middle is simply run again.
 notes:
   - Runs on a host where Slurm's commands work, as root, SlurmUser or an administrator of Slurm.
+  - A user has to be there on the controller's host, or slurmctld refuses the jobs. The module warns of users that this
+    host does not have, and makes slurmctld look again (C(scontrol reconfigure)) for those that came later.
   - Slurm keeps names, descriptions and organizations in lower case. Names with capitals are refused.
   - In a list entry a key that is null counts as left out. In C(limits) null means that there is no limit, as do
     V(-1) and V(unlimited).
@@ -280,9 +282,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.connect import BINARY_DIRECTORIES
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.client import AccountingClient
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.converge import converge
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.converge import converge, foresee
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.declare import declare
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.errors import AccountingError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.model import NEW
 
 _STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 _NAMES: dict[str, t.Any] = {"type": "list", "elements": "str"}
@@ -336,9 +339,17 @@ def argument_spec() -> dict[str, t.Any]:
 def run_module(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     declared = declare(params["qos"], params["accounts"], params["users"], purge=params["purge"])
-    sacctmgr = module.get_bin_path("sacctmgr", required=True, opt_dirs=BINARY_DIRECTORIES)
-    client = AccountingClient(sacctmgr, params["cluster"], os.environ)
-    return converge(client, declared, check_mode=module.check_mode)
+    # A run in check mode of a host that has no Slurm yet: all of it would be made.
+    required = not module.check_mode
+    sacctmgr = module.get_bin_path("sacctmgr", required=required, opt_dirs=BINARY_DIRECTORIES)
+    if sacctmgr is None:
+        return foresee(declared, NEW)
+    scontrol = module.get_bin_path("scontrol", opt_dirs=BINARY_DIRECTORIES)
+    client = AccountingClient(sacctmgr, params["cluster"], os.environ, scontrol=scontrol)
+    result = converge(client, declared, check_mode=module.check_mode)
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    return result
 
 
 def main() -> None:

@@ -155,7 +155,7 @@ def client(slurm: FakeSacctmgr) -> AccountingClient:
 
 
 def run(slurm: FakeSacctmgr, declared: Declaration, *, check_mode: bool = False) -> dict[str, Any]:
-    return converge(client(slurm), declared, check_mode=check_mode)
+    return converge(client(slurm), declared, check_mode=check_mode, exists=lambda _name: True)
 
 
 def made(declared: dict[str, Any]) -> FakeSacctmgr:
@@ -276,7 +276,8 @@ def test_a_run_that_broke_off_is_finished_by_the_next(
 )
 def test_any_input_is_answered_with_words(given_value: Any) -> None:
     entries = given_value if isinstance(given_value, list) else [given_value]
-    for lists in ((entries, [], []), ([], entries, []), ([], [], entries)):
+    nothing: list[Any] = []
+    for lists in ((entries, nothing, nothing), (nothing, entries, nothing), (nothing, nothing, entries)):
         for problem in accounting_problems(*lists):
             assert isinstance(problem, str)
 

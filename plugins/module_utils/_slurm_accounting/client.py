@@ -38,12 +38,14 @@ class AccountingClient:
         cluster: str,
         inherited: Mapping[str, str],
         *,
+        scontrol: str | None = None,
         runner: Runner = run,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._sacctmgr = sacctmgr
+        self._scontrol = scontrol
         self._cluster = cluster
         self._environment = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "PATH": PATH}
         if inherited.get("SLURM_CONF"):
@@ -80,6 +82,24 @@ class AccountingClient:
             f"{advice}{' ' if advice else ''}What came before it is done; run this task again to go on from there.",
             facts={"cmd": argv, "rc": answer.rc, "stderr": answer.err, "stdout": answer.out},
         )
+
+    def users_without_id(self) -> set[str]:
+        """Users whose jobs slurmctld refuses, because it knows no user id of them. Empty where it cannot be asked."""
+        if self._scontrol is None:
+            return set()
+        answer = self._run(command.show_users_of_slurmctld(self._scontrol), self._environment)
+        return parse.users_without_id(answer.out) if answer.rc == 0 else set()
+
+    def look_for_ids(self) -> None:
+        """slurmctld looks for a user id when it hears of a user, when it is reconfigured, and else once an hour."""
+        argv = command.reconfigure(self._scontrol or "scontrol")
+        answer = self._run(argv, self._environment)
+        if answer.rc != 0:
+            raise ChangeError(
+                f"Making slurmctld look for user ids failed: {_in_one_line(answer).rstrip('.')}. "
+                "Run `scontrol reconfigure` when it answers again.",
+                facts={"cmd": argv, "rc": answer.rc, "stderr": answer.err},
+            )
 
     def _other_clusters(self) -> tuple[str, ...]:
         """The other clusters of the database. Ours has to be there: slurmctld registers it when it starts."""

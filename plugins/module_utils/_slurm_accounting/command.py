@@ -65,6 +65,14 @@ def change(sacctmgr: str, one: Change, cluster: str, *, sole: bool) -> list[str]
     return [*argv, "where", *where, *(["set", *settings] if one.action == "modify" else [])]
 
 
+def show_users_of_slurmctld(scontrol: str) -> list[str]:
+    return [scontrol, "show", "assoc_mgr", "flags=users"]
+
+
+def reconfigure(scontrol: str) -> list[str]:
+    return [scontrol, "reconfigure"]
+
+
 def _identity(thing: Thing, cluster: str) -> list[str]:
     words = [f"name={thing.name}"]
     if thing.kind == "association":

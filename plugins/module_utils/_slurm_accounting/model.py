@@ -65,6 +65,17 @@ class State:
         return sorted(thing for thing in self.things if thing.kind == kind)
 
 
+# What Slurm makes by itself in a new database.
+NEW = State(
+    {
+        qos(NORMAL): {},
+        account(ROOT): {"qos": (NORMAL,), "parent": None},
+        user(ROOT): {"default_account": ROOT},
+        association(ROOT, ROOT): {},
+    }
+)
+
+
 @dataclass(frozen=True)
 class Declaration:
     """What shall be. Only the values that were named; `absent` are the things that shall not be."""

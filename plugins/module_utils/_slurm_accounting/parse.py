@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting import command, fields, model
@@ -39,6 +40,14 @@ def cluster_names(text: str) -> list[str]:
 def tres_names(text: str) -> frozenset[str]:
     found = rows(text, command.TRES_COLUMNS, "tres")
     return frozenset(f"{row['Type']}/{row['Name']}" if row["Name"] else row["Type"] for row in found)
+
+
+# slurmctld's word for a user that its host did not know when it heard of him.
+_NO_ID = re.compile(r"^UserName=(\S+)\(4294967294\)", re.MULTILINE)
+
+
+def users_without_id(text: str) -> set[str]:
+    return set(_NO_ID.findall(text))
 
 
 def state(

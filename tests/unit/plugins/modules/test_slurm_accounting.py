@@ -20,7 +20,7 @@ EXAMPLES = [task for task in yaml.safe_load(slurm_accounting.EXAMPLES) if "llmop
 @pytest.fixture
 def slurm(monkeypatch: pytest.MonkeyPatch) -> FakeSacctmgr:
     fake = FakeSacctmgr(cluster="llmops", clusters=["llmops"])
-    monkeypatch.setattr(slurm_accounting.AnsibleModule, "get_bin_path", lambda *_args, **_options: "/b/sacctmgr")
+    monkeypatch.setattr(slurm_accounting.AnsibleModule, "get_bin_path", lambda _module, name, **_options: f"/b/{name}")
     monkeypatch.setattr(
         client.AccountingClient.__init__,
         "__kwdefaults__",
@@ -53,6 +53,18 @@ def test_bad_input_fails_with_its_words(slurm: FakeSacctmgr, capsys: pytest.Capt
         "users[0] (bob): it has no account, so it could run nothing. Name one in accounts, or say state: absent."
     )
     assert slurm.changes == []
+
+
+def test_check_mode_before_slurm_is_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(slurm_accounting.AnsibleModule, "get_bin_path", lambda *_args, **_options: None)
+    options = EXAMPLES[0]["llmops.cluster.slurm_accounting"]
+    result = run_module(slurm_accounting.main, capsys, check=True, **options)
+    assert (result["changed"], len(result["changes"])) == (True, 9)
+
+
+def test_users_that_the_host_does_not_have(slurm: FakeSacctmgr, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_module(slurm_accounting.main, capsys, **EXAMPLES[0]["llmops.cluster.slurm_accounting"])
+    assert [warning.split(":")[0] for warning in result["warnings"]] == ["This host has no user alice, bob"]
 
 
 def test_keys_left_out_are_left_alone(slurm: FakeSacctmgr, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,8 @@ class FakeSacctmgr:
             ("root", "root", ""): new_association(),
         }
     )
+    # What slurmctld knows no user id of.
+    without_id: set[str] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
     silent: int = 0
     fail_at: int | None = None
@@ -67,6 +69,8 @@ class FakeSacctmgr:
 
     def __call__(self, argv: list[str], env: t.Mapping[str, str], cwd: str = "/") -> Completed:
         words = [word for word in argv[1:] if not word.startswith("--")]
+        if argv[0].endswith("scontrol"):
+            return self._scontrol(argv)
         if self.silent:
             self.silent -= 1
             return Completed(tuple(argv), 1, "", "sacctmgr: error: slurm_persist_conn_open: Connection refused\n")
@@ -82,6 +86,17 @@ class FakeSacctmgr:
         except RefusedError as refusal:
             return Completed(tuple(argv), 1, f" {refusal}\n", "")
         return Completed(tuple(argv), 0, " Done\n", "")
+
+    # -- slurmctld
+
+    def _scontrol(self, argv: list[str]) -> Completed:
+        if argv[1] == "reconfigure":
+            self.changes.append(argv)
+            self.without_id = set()
+            return Completed(tuple(argv), 0, "", "")
+        ids = {name: "4294967294" if name in self.without_id else "1000" for name in self.users}
+        text = "".join(f"UserName={name}({uid}) DefAccount=a DefWckey=\n" for name, uid in ids.items())
+        return Completed(tuple(argv), 0, f"Current Association Manager state\n\nUser Records\n\n{text}", "")
 
     # -- what it prints
 
@@ -119,7 +134,7 @@ class FakeSacctmgr:
             self._need_account(parent)
             if (name, "", "") in self.associations:
                 raise RefusedError(f"Already existing account {name} on cluster {self.cluster}")
-            texts = {key: given.pop(key).lower() for key in ("description", "organization") if key in given}
+            texts: Row = {key: given.pop(key).lower() for key in ("description", "organization") if key in given}
             self.accounts.setdefault(name, {"description": name, "organization": parent, **texts})
             key, row = (name, "", ""), {**new_association(), "parentname": parent}
         else:
@@ -128,7 +143,7 @@ class FakeSacctmgr:
             key, row = (account, name, partition), new_association()
             if key in self.associations:
                 raise RefusedError("Nothing added.")
-            person = {key: given.pop(key) for key in ("defaultaccount", "adminlevel") if key in given}
+            person: Row = {key: given.pop(key) for key in ("defaultaccount", "adminlevel") if key in given}
             if person.get("defaultaccount", account) != account:
                 raise RefusedError("the first account of a user is his default")
             if not any(user == name for _account, user, _partition in self.associations):
@@ -176,7 +191,7 @@ class FakeSacctmgr:
     def _modify_user(self, name: str, where: Row, given: Row) -> None:
         if name not in self.users:
             raise RefusedError("Nothing modified")
-        person = {key: given.pop(key) for key in ("defaultaccount", "adminlevel") if key in given}
+        person: Row = {key: given.pop(key) for key in ("defaultaccount", "adminlevel") if key in given}
         default = person.get("defaultaccount")
         if default and not any(user == name and account == default for account, user, _p in self.associations):
             raise RefusedError("no such association")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,12 +34,25 @@ NOTHING: dict[str, Any] = {"qos": [], "accounts": [], "users": []}
 def client(slurm: FakeSacctmgr) -> AccountingClient:
     seconds = itertools.count()
     return AccountingClient(
-        "/b/sacctmgr", "lab", {}, runner=slurm, clock=lambda: float(next(seconds)), sleep=lambda _seconds: None
+        "/b/sacctmgr",
+        "lab",
+        {},
+        scontrol="/b/scontrol",
+        runner=slurm,
+        clock=lambda: float(next(seconds)),
+        sleep=lambda _seconds: None,
     )
 
 
-def run(slurm: FakeSacctmgr, wanted: dict[str, Any], *, check: bool = False, purge: bool = False) -> dict[str, Any]:
-    return converge(client(slurm), declare(**wanted, purge=purge), check_mode=check)
+def run(
+    slurm: FakeSacctmgr,
+    wanted: dict[str, Any],
+    *,
+    check: bool = False,
+    purge: bool = False,
+    exists: Callable[[str], bool] = lambda _name: True,
+) -> dict[str, Any]:
+    return converge(client(slurm), declare(**wanted, purge=purge), check_mode=check, exists=exists)
 
 
 def test_made_then_unchanged_then_gone() -> None:
@@ -145,7 +159,7 @@ def test_complaints(answer: Completed, says: str) -> None:
 def test_only_what_sacctmgr_needs_of_the_session() -> None:
     seen: dict[str, str] = {}
 
-    def runner(_argv: list[str], env: Any, _cwd: str = "/") -> Completed:
+    def runner(argv: list[str], env: Any, cwd: str = "/") -> Completed:
         seen.update(env)
         return Completed((), 0, "lab\n", "")
 
@@ -153,3 +167,39 @@ def test_only_what_sacctmgr_needs_of_the_session() -> None:
     with pytest.raises(ReadError):
         AccountingClient("/b/sacctmgr", "lab", inherited, runner=runner).state()
     assert set(seen) == {"LANG", "LC_ALL", "PATH", "SLURM_CONF"}
+
+
+def test_a_user_that_the_host_got_later() -> None:
+    slurm = FakeSacctmgr(without_id={"u", "somebody-else"})
+    made = run(slurm, WANTED, exists=lambda _name: False)
+    assert made["warnings"] == [
+        "This host has no user u: Slurm refuses the jobs of such users. "
+        "Make them here, with the same uid on every host, and run this task again."
+    ]
+    assert ["/b/scontrol", "reconfigure"] not in slurm.changes
+
+    words = ["make slurmctld look for the user id of u"]
+    foreseen = run(slurm, WANTED, check=True)
+    assert (foreseen["changed"], foreseen["changes"]) == (True, words)
+    assert slurm.without_id
+    assert run(slurm, WANTED)["changes"] == words
+    assert run(slurm, WANTED)["changed"] is False
+
+
+def test_a_controller_that_cannot_look_for_ids() -> None:
+    slurm = FakeSacctmgr(without_id={"u"})
+
+    def runner(argv: list[str], env: Any, cwd: str = "/") -> Completed:
+        if argv[1:] == ["reconfigure"]:
+            return Completed((), 1, "", "slurm_reconfigure error: Unable to contact slurm controller (connect failure)")
+        return slurm(argv, env, cwd)
+
+    told = AccountingClient("/b/sacctmgr", "lab", {}, scontrol="/b/scontrol", runner=runner)
+    declared = declare(**WANTED, purge=False)
+    with pytest.raises(ChangeError) as caught:
+        converge(told, declared, check_mode=False, exists=lambda _name: True)
+    assert caught.value.message == (
+        "Making slurmctld look for user ids failed: slurm_reconfigure error: Unable to contact slurm controller "
+        "(connect failure). Run `scontrol reconfigure` when it answers again."
+    )
+    assert len(caught.value.facts["changes"]) == 5
