@@ -70,15 +70,17 @@ class AccountingClient:
             other_clusters=others,
         )
 
-    def change(self, one: Change, *, sole: bool) -> None:
-        argv = command.change(self._sacctmgr, one, self._cluster, sole=sole)
+    def change(self, batch: Sequence[Change], *, sole: bool) -> None:
+        one = batch[0]
+        argv = command.change(self._sacctmgr, batch, self._cluster, sole=sole)
         answer = self._run(argv, self._environment)
         if answer.rc == 0:
             return
         complaint = _in_one_line(answer)
+        others = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
         advice = next((words for pattern, words in _ADVICE if pattern.search(complaint)), "")
         raise ChangeError(
-            f"{_DOING[one.action]} the {one.thing} failed: {complaint.rstrip('.')}. "
+            f"{_DOING[one.action]} the {one.thing}{others} failed: {complaint.rstrip('.')}. "
             f"{advice}{' ' if advice else ''}What came before it is done; run this task again to go on from there.",
             facts={"cmd": argv, "rc": answer.rc, "stderr": answer.err, "stdout": answer.out},
         )

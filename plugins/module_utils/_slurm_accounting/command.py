@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting import fields
 
@@ -28,6 +29,7 @@ CLUSTER_COLUMNS = ("Cluster",)
 
 # sacctmgr calls by these words what we call a kind.
 _ENTITY = {"qos": "qos", "account": "account", "user": "user", "association": "user"}
+_MOST_AT_ONCE = 100
 _VERB = {"add": "add", "modify": "modify", "remove": "delete"}
 # Two quotes as text are its word for "no partition".
 _NO_PARTITION = 'partition=""'
@@ -52,12 +54,33 @@ def show_associations(sacctmgr: str, cluster: str) -> list[str]:
     return show(sacctmgr, "association", ASSOCIATION_COLUMNS, *conditions)
 
 
-def change(sacctmgr: str, one: Change, cluster: str, *, sole: bool) -> list[str]:
-    """The command of a change. Without `sole`, other clusters share the database and keep what is theirs."""
+def batches(changes: t.Iterable[Change]) -> t.Iterator[list[Change]]:
+    """Changes in groups of one command each: a thousand users that differ in their names take ten."""
+    batch: list[Change] = []
+    for one in changes:
+        alike = batch and len(batch) < _MOST_AT_ONCE and _alike(one, batch[0])
+        if batch and not alike:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
+def _alike(one: Change, other: Change) -> bool:
+    """New users of one account who differ in nothing but their names."""
+    new_users = all(change.action == "add" and change.thing.kind == "association" for change in (one, other))
+    return new_users and replace(one.thing, name="") == replace(other.thing, name="") and one.settings == other.settings
+
+
+def change(sacctmgr: str, batch: t.Sequence[Change], cluster: str, *, sole: bool) -> list[str]:
+    """The command of a batch. Without `sole`, other clusters share the database and keep what is theirs."""
+    one = batch[0]
     argv = [sacctmgr, "--immediate", _VERB[one.action], _ENTITY[one.thing.kind]]
     settings = [f"{name}={text}" for name, text in one.settings]
     if one.action == "add":
-        return [*argv, *_identity(one.thing, cluster), *settings]
+        thing = replace(one.thing, name=",".join(other.thing.name for other in batch))
+        return [*argv, *_identity(thing, cluster), *settings]
     everywhere = one.thing.kind == "qos" or (one.action == "remove" and sole and one.thing.kind != "association")
     where = _identity(one.thing, "" if everywhere else cluster)
     if one.thing.kind == "association" and not one.thing.partition:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pwd
 import typing as t
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting import describe
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting import command, describe
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.errors import (
     AccountingError,
     ChangeError,
@@ -62,9 +62,9 @@ def _make(client: AccountingClient, declared: Declaration, changes: list[Change]
     words = [describe.in_words(change) for change in changes]
     done = 0
     try:
-        for change in changes:
-            client.change(change, sole=not state.other_clusters)
-            done += 1
+        for batch in command.batches(changes):
+            client.change(batch, sole=not state.other_clusters)
+            done += len(batch)
         left = plan(declared, client.state())
     except AccountingError as error:
         # Truthful also when it fails: what was done before stays done.

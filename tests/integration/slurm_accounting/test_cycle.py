@@ -139,7 +139,7 @@ def test_made_changed_and_gone(site: Cluster, task: Task) -> None:
         QOS[1],
     ]
     accounts: list[dict[str, Any]] = [
-        {"name": "cycle-leaf", "parent": "root", "qos": ["cycle-slow"]},
+        {"name": "cycle-leaf", "parent": "root", "fairshare": 1, "qos": ["cycle-slow"]},
         {
             "name": "cycle-top",
             "parent": "cycle-leaf",

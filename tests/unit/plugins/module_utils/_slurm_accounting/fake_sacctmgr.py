@@ -120,6 +120,10 @@ class FakeSacctmgr:
     # -- what it does
 
     def _add(self, entity: str, words: list[str]) -> None:
+        for name in _pairs(words)["name"].split(","):
+            self._add_one(entity, [word for word in words if not word.startswith("name=")] + [f"name={name}"])
+
+    def _add_one(self, entity: str, words: list[str]) -> None:
         given = _pairs(words)
         name = given.pop("name")
         if entity == "qos":

@@ -134,7 +134,7 @@ def test_purge_leaves_what_other_clusters_may_need() -> None:
     shared = State(alone.things, alone.tres, ("other",))
     assert planned(shared, purge=True) == ["remove user rec-u", "remove account rec-b", "remove account rec-a"]
     argvs = [
-        command.change("sacctmgr", one, "lab", sole=False) for one in plan(declare([], [], [], purge=True), shared)
+        command.change("sacctmgr", [one], "lab", sole=False) for one in plan(declare([], [], [], purge=True), shared)
     ]
     assert argvs[0] == ["sacctmgr", "--immediate", "delete", "user", "where", "name=rec-u", "cluster=lab"]
 
@@ -273,7 +273,7 @@ def test_refused_before_any_change(given: dict[str, Any], message: str) -> None:
 def test_commands(given: dict[str, Any], expected: list[str]) -> None:
     whole = {"qos": [], "accounts": [], "users": [], **given}
     changes = plan(declare(**whole, purge=False), recorded_state())
-    assert command.change("sacctmgr", changes[0], "lab", sole=True) == ["sacctmgr", "--immediate", *expected]
+    assert command.change("sacctmgr", changes[:1], "lab", sole=True) == ["sacctmgr", "--immediate", *expected]
 
 
 def test_diff_is_yaml_of_what_is_declared() -> None:
@@ -299,3 +299,29 @@ def test_diff_is_yaml_of_what_is_declared() -> None:
         "accounts:\n  rec-a:\n    fairshare: 75\n    grp_tres:\n      gres/gpu: 1\n    max_jobs: unlimited\n"
         '    max_wall: "02:00:00"\nusers:\n  bob:\n    accounts:\n      rec-a: {}\n    default_account: rec-a\n'
     )
+
+
+def test_users_that_are_alike_come_in_one_command() -> None:
+    users: list[Any] = [{"name": f"u{number}", "accounts": ["rec-a"]} for number in range(150)]
+    users[2]["accounts"] = [{"name": "rec-a", "fairshare": 2}]
+    changes = plan(declare([], [{"name": "rec-a"}], users, purge=False), recorded_state())
+    batches = list(command.batches(changes))
+    assert [len(batch) for batch in batches] == [2, 1, 100, 47]
+    assert [change for batch in batches for change in batch] == changes
+    assert command.change("sacctmgr", batches[0], "lab", sole=True)[3:] == [
+        "user",
+        "name=u0,u1",
+        "account=rec-a",
+        "cluster=lab",
+        "DefaultAccount=rec-a",
+    ]
+
+
+def test_what_is_not_new_comes_alone() -> None:
+    changes = plan(declare([], [], [], purge=True), recorded_state())
+    assert [len(batch) for batch in command.batches(changes)] == [1, 1, 1, 1, 1]
+    qos = [{"name": "new", "preempt": ["rec-batch"]}, {"name": "rec-batch"}]
+    assert [len(batch) for batch in command.batches(plan(declare(qos, [], [], purge=False), recorded_state()))] == [
+        1,
+        1,
+    ]
