@@ -130,20 +130,22 @@ DECLARATIONS = st.fixed_dictionaries(
 def full_of_qos(draw: st.DrawFn) -> dict[str, Any]:
     """The same accounts and users with any lists of QOS, and defaults that are in them."""
 
-    def place(above: set[str]) -> tuple[dict[str, Any], set[str]]:
+    def place(above: set[str], inherited: str) -> tuple[dict[str, Any], tuple[set[str], str]]:
         own = draw(st.lists(st.sampled_from(QOS), max_size=2, unique=True))
         found = set(own) or above
-        return {"qos": own, "default_qos": draw(st.sampled_from(["", *sorted(found)]))}, found
+        nothing = [""] if inherited in ["", *found] else []
+        default = draw(st.sampled_from([*nothing, *sorted(found)]))
+        return {"qos": own, "default_qos": default}, (found, default or inherited)
 
-    found = {"root": {"normal"}}
+    found: dict[str, tuple[set[str], str]] = {"root": ({"normal"}, "")}
     accounts = []
     for name in ACCOUNTS:
         parent = draw(st.sampled_from(sorted(found)))
-        entry, has = place(found[parent])
+        entry, has = place(*found[parent])
         accounts.append({"name": name, "parent": parent, **entry})
         found[name] = has
     users = [
-        {"name": user, "accounts": [{"name": name, **place(found[name])[0]} for name in ACCOUNTS[index : index + 2]]}
+        {"name": user, "accounts": [{"name": name, **place(*found[name])[0]} for name in ACCOUNTS[index : index + 2]]}
         for index, user in enumerate(USERS)
     ]
     return {"qos": [{"name": name} for name in QOS[1:]], "accounts": accounts, "users": users}

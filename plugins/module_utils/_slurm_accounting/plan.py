@@ -32,8 +32,9 @@ def plan(declared: Declaration, state: State) -> list[Change]:
     parents = settle.parents_of(declared, state)
     refuse.what_would_be_lost(declared, state, going, parents)
     then = settle.tree_then(declared, state, going, parents)
-    refuse.stranded(then)
-    wide = widened(settle.tree_now(state), then)
+    now = settle.tree_now(state)
+    refuse.stranded(now, then)
+    wide = widened(now, then)
     # From the root down: what is above an account when its turn comes is what will be above it in the end.
     order = sorted(wide, key=lambda one: (one.kind, _depth(one.name, parents), one))
     after_widening = State(

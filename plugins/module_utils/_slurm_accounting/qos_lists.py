@@ -4,7 +4,8 @@
 """Which QOS an account or a user has, and how to change many of them without losing a default on the way. Pure.
 
 A list is inherited from the account above unless there is one of its own; `+name` and `-name` in it change what is
-inherited. Slurm refuses a list that lacks the default QOS of anything it reaches. So where defaults are in play every
+inherited. A default is inherited too. Slurm refuses a list that lacks the
+default QOS of anything it reaches, and new users where that is so. So where defaults are in play every
 list first gets what it has and what it shall have, then defaults and places change, then the lists become what they
 shall be.
 """
@@ -43,27 +44,49 @@ class Tree:
         parent = self.parents.get(thing.name)
         return model.account(parent) if parent else None
 
+    def chain(self, thing: Thing) -> Iterator[Thing]:
+        """The thing and the accounts above it."""
+        here: Thing | None = thing
+        while here:
+            yield here
+            here = self._above(here)
+
+    def default_of(self, thing: Thing) -> str | None:
+        """The QOS of jobs that name none, its own or that of an account above."""
+        own: str | None = self.things.get(thing, {}).get("default_qos")
+        above = self._above(thing)
+        return own if own or above is None else self.default_of(above)
+
     def stranded(self) -> Iterator[tuple[Thing, str, frozenset[str]]]:
-        """What has a default QOS that it has not: the thing, its default, what it has."""
-        for thing, values in self.things.items():
-            default = values.get("default_qos")
+        """What has a default QOS that it may not use: the thing, the default, what it may use."""
+        for thing in self.things:
+            default = self.default_of(thing)
             if default and default not in self.qos_of(thing):
                 yield thing, default, self.qos_of(thing)
 
 
 def widened(now: Tree, then: Tree) -> dict[Thing, tuple[str, ...]]:
-    """The lists that hold both, by thing, in no order; empty where one step will do."""
-    both = [thing for thing in then.things if thing in now.things]
+    """The lists that hold all that is needed on the way, by thing, in no order; empty where one step will do."""
     reached = [
         thing
-        for thing in both
-        if now.things[thing].get("qos") != then.things[thing].get("qos")
-        or (thing.kind == "account" and now.parents.get(thing.name) != then.parents.get(thing.name))
-    ]
-    defaults = [
-        thing for thing in both if now.things[thing].get("default_qos") != then.things[thing].get("default_qos")
+        for thing in then.things
+        if thing in now.things
+        and (
+            any(now.things[thing].get(key) != then.things[thing].get(key) for key in ("qos", "default_qos"))
+            or _moves(thing, now, then)
+        )
     ]
     in_play = any(values.get("default_qos") for tree in (now, then) for values in tree.things.values())
-    if not in_play or len({*reached, *defaults}) < 2:
+    if not in_play or len(reached) < 2:
         return {}
-    return {thing: tuple(sorted(now.qos_of(thing) | then.qos_of(thing))) for thing in reached}
+    # With the lists of the accounts above, because a default may come from there until there is one of its own.
+    # What has no list of its own follows the account above.
+    return {
+        thing: tuple(sorted({name for tree in (now, then) for one in tree.chain(thing) for name in tree.qos_of(one)}))
+        for thing in reached
+        if _moves(thing, now, then) or now.things[thing].get("qos") or then.things[thing].get("qos")
+    }
+
+
+def _moves(thing: Thing, now: Tree, then: Tree) -> bool:
+    return thing.kind == "account" and now.parents.get(thing.name) != then.parents.get(thing.name)

@@ -30,11 +30,13 @@ def unknown_tres(declared: Declaration, state: State) -> None:
         raise DeclarationError("\n".join(problems))
 
 
-def stranded(then: Tree) -> None:
+def stranded(now: Tree, then: Tree) -> None:
+    """What is so already, and stays as it is, is somebody else's."""
+    known = set(now.stranded())
     problems = [
         f"Setting the QOS of the {thing} failed: its default_qos is {default!r}, but all it would have is "
         f"{', '.join(sorted(found)) or 'none'}. Declare another default_qos there, or give it that QOS."
-        for thing, default, found in sorted(then.stranded(), key=lambda one: one[0])
+        for thing, default, found in sorted(set(then.stranded()) - known, key=lambda one: one[0])
     ]
     if problems:
         raise DeclarationError("\n".join(problems))

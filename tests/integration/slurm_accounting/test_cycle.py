@@ -165,7 +165,7 @@ def test_made_changed_and_gone(site: Cluster, task: Task) -> None:
     assert sorted(shown.splitlines()) == [
         "lab|cycle-leaf|||1|||||||||||||cycle-slow||",
         "lab|cycle-top|cycle-user|gpu|3|2||||||||||||cycle-slow|cycle-slow|",
-        "lab|cycle-top|cycle-user||1|||||||||||||cycle-slow|cycle-slow|",
+        "lab|cycle-top|cycle-user||1|5||||||||||||cycle-slow|cycle-slow|",
         "lab|cycle-top|||1|5||||||||||||cycle-slow|cycle-slow|",
     ]
 

@@ -265,16 +265,22 @@ class FakeSacctmgr:
                 row[key] = text
 
     def _refuse_stranded(self) -> None:
-        for key, row in self.associations.items():
-            if row.get("defaultqos") and row["defaultqos"] not in self._qos_of(key):
+        for key in self.associations:
+            default = self._default_of(key)
+            if default and default not in self._qos_of(key):
                 raise RefusedError("These associations don't have access to their default qos.")
 
     def _qos_of(self, key: Key) -> set[str]:
         own = self.associations[key].get("qos", "")
-        if own:
-            return set(own.split(","))
+        return set(own.split(",")) if own else self._qos_of(self._over(key))
+
+    def _default_of(self, key: Key) -> str:
+        own = self.associations[key].get("defaultqos", "")
+        return own if own or key == ("root", "", "") else self._default_of(self._over(key))
+
+    def _over(self, key: Key) -> Key:
         account, user, _partition = key
-        return self._qos_of((account if user else self.associations[key]["parentname"], "", ""))
+        return (account if user else self.associations[key]["parentname"], "", "")
 
     def _above(self, name: str) -> list[str]:
         found = [name]

@@ -211,6 +211,14 @@ def test_default_qos_is_never_lost_on_the_way() -> None:
             id="a default out of reach",
         ),
         pytest.param(
+            {"qos": [{"name": "rec-fast"}], "accounts": [{"name": "rec-b", "qos": ["rec-fast"]}]},
+            "Setting the QOS of the account rec-b failed: its default_qos is 'rec-batch', but all it would have is "
+            "rec-fast. Declare another default_qos there, or give it that QOS.\n"
+            "Setting the QOS of the user rec-u in the account rec-b failed: its default_qos is 'rec-batch', but all it "
+            "would have is rec-fast. Declare another default_qos there, or give it that QOS.",
+            id="an inherited default out of reach",
+        ),
+        pytest.param(
             {"accounts": [{"name": "rec-b", "limits": {"grp_tres": {"gres/tpu": 1}}}]},
             "Setting grp_tres of the account rec-b failed: this cluster counts no 'gres/tpu'. It counts billing, cpu, "
             "energy, fs/disk, gres/gpu, gres/gpumem, gres/gpuutil, mem, node, pages, vmem; name others in "
