@@ -15,7 +15,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting i
 
 ADD = "sacctmgr --immediate add"
 MADE = (
-    f'{ADD} qos name=rec-batch Description="work | that \'may\' wait"',
+    f"{ADD} qos name=rec-batch Description=\"work | that 'may' wait\"",
     f"{ADD} qos name=rec-fast Priority=100 Flags=DenyOnLimit,NoReserve Preempt=rec-batch,normal PreemptMode=requeue "
     "PreemptExemptTime=00:05:00 GraceTime=90 UsageFactor=0.5 UsageThreshold=0.25 LimitFactor=2 GrpJobs=5 "
     "GrpTRES=gres/gpu=2,cpu=4,mem=65536 GrpTRESMins=cpu=1000000 GrpWall=1440 MaxTRESPerJob=mem=4100 "

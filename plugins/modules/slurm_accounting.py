@@ -19,7 +19,7 @@ description:
     nothing of it. The QOS V(normal) and the account V(root) need no declaration.
   - A run that stopped in the middle is simply run again.
 notes:
-  - Runs on a host where Slurm's commands work, as root, SlurmUser or an administrator of Slurm.
+  - Runs on the controller's host, as root, SlurmUser or an administrator of Slurm.
   - A user has to be there on the controller's host, or slurmctld refuses the jobs. The module warns of users that this
     host does not have, and makes slurmctld look again (C(scontrol reconfigure)) for those that came later.
   - Slurm keeps names, descriptions and organizations in lower case. Names with capitals are refused.

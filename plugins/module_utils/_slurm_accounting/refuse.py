@@ -34,7 +34,7 @@ def stranded(now: Tree, then: Tree) -> None:
     """What is so already, and stays as it is, is somebody else's."""
     known = set(now.stranded())
     problems = [
-        f"Setting the QOS of the {thing} failed: its default_qos is {default!r}, but all it would have is "
+        f"Setting the QOS of the {thing} failed: jobs there default to {default!r}, but all they may name would be "
         f"{', '.join(sorted(found)) or 'none'}. Declare another default_qos there, or give it that QOS."
         for thing, default, found in sorted(set(then.stranded()) - known, key=lambda one: one[0])
     ]

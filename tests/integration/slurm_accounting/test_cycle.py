@@ -192,7 +192,7 @@ def test_what_cannot_be_is_refused_before_any_change(site: Cluster, task: Task) 
         ([{"name": "cycle-x", "limits": {"grp_tres": {"gres/tpu": 1}}}], "this cluster counts no 'gres/tpu'"),
         ([{"name": "cycle-x", "parent": "cycle-y"}], "which is no declared account"),
         ([{"name": "cycle-x", "qos": ["cycle-new"], "default_qos": "normal"}], "which is not in its qos cycle-new"),
-        ([{"name": "cycle-x", "default_qos": "cycle-new"}], "but all it would have is normal"),
+        ([{"name": "cycle-x", "default_qos": "cycle-new"}], "but all they may name would be normal"),
     ):
         wanted = {"cluster": "lab", "qos": qos, "accounts": accounts}
         assert says in task("slurm_accounting", wanted, check=True, fails=True)["msg"]

@@ -37,7 +37,6 @@ def accounts(people: Cluster) -> Iterator[Cluster]:
     again = people.play(book, *given)
     assert (again.rc, again.changed) == (0, 0), again.output[-4000:]
     yield people
-    people.run("ctl", "scancel --user=ada --user=ben; sleep 3")
     people.run("ctl", "scancel --user=ada; scancel --user=ben; sleep 2")
     last = people.play(book, "-e", '{"slurm_accounting_purge": true, "slurm_service_users": []}')
     assert last.rc == 0, last.output[-4000:]
@@ -48,8 +47,7 @@ def accounts(people: Cluster) -> Iterator[Cluster]:
 def job(accounts: Cluster, task: Task) -> Callable[..., dict[str, Any]]:
     def run(user: str, name: str, *, fails: bool = False, state: str = "completed", **options: Any) -> dict[str, Any]:
         script = "#!/bin/sh\nsleep 600\n" if state != "completed" else "#!/bin/sh\nsleep 3\n"
-        home = "/tmp"
-        wanted = {"name": name, "user": user, "script_content": script, "chdir": home, "state": state}
+        wanted = {"name": name, "user": user, "script_content": script, "chdir": "/tmp", "state": state}
         stamp = {"RUN": str(time.time_ns())}
         return task("slurm_job", {**wanted, "environment": stamp, "options": {**SHORT, **options}}, fails=fails)
 

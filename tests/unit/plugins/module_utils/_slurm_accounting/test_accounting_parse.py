@@ -10,27 +10,33 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting i
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.errors import ReadError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_accounting.model import State, Values
 
-# What sacctmgr of Slurm 24.11.5 printed (tests/record_accounting.py).
-RECORDED = Path(__file__).parents[3] / "fixtures" / "slurm-24.11.5"
+# What sacctmgr of these printed (tests/record_accounting.py).
+VERSIONS = ("24.11.5", "26.05.5")
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 
 
-def recorded(what: str) -> str:
-    return (RECORDED / f"sacctmgr-{what}.txt").read_text(encoding="utf-8")
+def recorded(what: str, version: str = VERSIONS[0]) -> str:
+    return (FIXTURES / f"slurm-{version}" / f"sacctmgr-{what}.txt").read_text(encoding="utf-8")
 
 
-def recorded_state() -> State:
+def recorded_state(version: str = VERSIONS[0]) -> State:
     return parse.state(
-        qos=recorded("qos"),
-        accounts=recorded("account"),
-        users=recorded("user"),
-        associations=recorded("association"),
-        tres=recorded("tres"),
+        qos=recorded("qos", version),
+        accounts=recorded("account", version),
+        users=recorded("user", version),
+        associations=recorded("association", version),
+        tres=recorded("tres", version),
     )
 
 
 def said(values: Values, kind: str) -> Values:
     """Only what differs from Slurm's defaults."""
     return {one.name: values[one.name] for one in fields.OF_KIND[kind] if values[one.name] != one.default}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_versions_say_the_same(version: str) -> None:
+    assert recorded_state(version) == recorded_state()
 
 
 def test_things() -> None:

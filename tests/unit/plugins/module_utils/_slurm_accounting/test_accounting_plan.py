@@ -206,16 +206,16 @@ def test_default_qos_is_never_lost_on_the_way() -> None:
         ),
         pytest.param(
             {"accounts": [{"name": "rec-a", "qos": ["normal"], "default_qos": "normal"}]},
-            "Setting the QOS of the user rec-u in the account rec-a failed: its default_qos is 'rec-batch', but all it "
-            "would have is normal. Declare another default_qos there, or give it that QOS.",
+            "Setting the QOS of the user rec-u in the account rec-a failed: jobs there default to 'rec-batch', but all "
+            "they may name would be normal. Declare another default_qos there, or give it that QOS.",
             id="a default out of reach",
         ),
         pytest.param(
             {"qos": [{"name": "rec-fast"}], "accounts": [{"name": "rec-b", "qos": ["rec-fast"]}]},
-            "Setting the QOS of the account rec-b failed: its default_qos is 'rec-batch', but all it would have is "
-            "rec-fast. Declare another default_qos there, or give it that QOS.\n"
-            "Setting the QOS of the user rec-u in the account rec-b failed: its default_qos is 'rec-batch', but all it "
-            "would have is rec-fast. Declare another default_qos there, or give it that QOS.",
+            "Setting the QOS of the account rec-b failed: jobs there default to 'rec-batch', but all they may name "
+            "would be rec-fast. Declare another default_qos there, or give it that QOS.\n"
+            "Setting the QOS of the user rec-u in the account rec-b failed: jobs there default to 'rec-batch', but all "
+            "they may name would be rec-fast. Declare another default_qos there, or give it that QOS.",
             id="an inherited default out of reach",
         ),
         pytest.param(
