@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +25,21 @@ def main() -> int:
         if arguments.command == "env":
             print(demo.environment_lines(lab))
             return 0
-        machine.check()
+        machine.check_tools()
+        if arguments.command in ("up", "demo"):
+            machine.check_room()
         with _only_one(lab):
             _COMMANDS[arguments.command](lab)
             if arguments.command == "up" and not arguments.no_hub:
                 hub.up(lab)
     except LabError as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"\n{shlex.join(error.cmd)} failed with status {error.returncode}.", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"\n{error.filename or arguments.command}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from here.", file=sys.stderr)

@@ -17,6 +17,8 @@ from .errors import LabError
 from .progress import Progress, run_playbook
 from .settings import CHECKOUT, Lab
 
+# What the lab's site.yml serves (vllm_site_models of inventory/lab), and what the question is put to.
+MODEL = "phi3"
 KEY_FILE = "/etc/llmops/vllm-api-key"
 QUESTIONS = CHECKOUT / "lab/models/questions.yml"
 
@@ -36,21 +38,20 @@ def run(lab: Lab) -> None:
     progress = Progress(total=5)
     recap: list[str] = []
 
+    def image_phase() -> None:
+        podman.ensure_ready()
+        image.ensure(progress.say)
+
     def site() -> None:
         recap.append(_site(lab, progress))
 
-    progress.phase("Make the host image", _image)
+    progress.phase("Make the host image", image_phase)
     progress.phase(f"Start the hosts {', '.join(host.name for host in lab.hosts)}", lambda: hosts.up(lab))
     progress.phase("Start the stand-in for the model hub", lambda: hub.up(lab))
     progress.phase("Run ansible-playbook site.yml over SSH", site)
     progress.say(_changes(recap[0]))
     progress.phase("Ask the served model", lambda: _ask(lab, progress))
     _farewell(lab)
-
-
-def _image() -> None:
-    podman.ensure_ready()
-    image.ensure()
 
 
 def _site(lab: Lab, progress: Progress) -> str:
@@ -75,7 +76,7 @@ def endpoints(lab: Lab) -> list[Endpoint]:
     """Models whose jobs run now, by the records that the jobs wrote."""
     found = []
     addresses = {host.name: lab.address(host.octet) for host in lab.hosts}
-    for record in sorted((lab.state / "shared-home/vllm-jobs/endpoints").glob("*.json")):
+    for record in (lab.state / "shared-home/vllm-jobs/endpoints").glob("*.json"):
         try:
             told = json.loads(record.read_text())
         except (OSError, ValueError):
@@ -85,14 +86,15 @@ def endpoints(lab: Lab) -> list[Endpoint]:
             continue
         url = f"http://{addresses.get(told['host'], told['host'])}:{told['port']}/v1"
         found.append(Endpoint(str(told["job_id"]), told["host"], url, told["models"][-1]))
-    return found
+    return sorted(found, key=lambda endpoint: int(endpoint.job_id))
 
 
 def _served(lab: Lab) -> Endpoint:
+    """The demo's model; of another inventory the one that is served longest."""
     served = endpoints(lab)
     if not served:
         raise LabError(f"lab {lab.name!r} serves no model now. `make demo` starts one.")
-    return served[0]
+    return next((endpoint for endpoint in served if endpoint.model == MODEL), served[0])
 
 
 def _api_key(lab: Lab) -> str:
@@ -129,7 +131,13 @@ def _farewell(lab: Lab) -> None:
     print("  Next:")
     print('    eval "$(make -s demo-env)"; curl -s $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"')
     print(f"    {_sudo()}ssh -F {lab.ssh_config} {controller} squeue")
-    print(f"    {_sudo()}.venv/bin/ansible-playbook deploy-vllm-models.yml -e model=mistral")
+    print(f"    {_sudo()}{_which_lab(lab)}.venv/bin/ansible-playbook deploy-vllm-models.yml -e model=mistral")
+
+
+def _which_lab(lab: Lab) -> str:
+    """What the inventory must be told when it is not about the demo's lab in its usual place."""
+    usual = Path.home() / ".local/state/llmops-cluster/demo"
+    return "" if lab.state == usual else f"LLMOPS_LAB_STATE={shlex.quote(str(lab.state))} "
 
 
 def _sudo() -> str:

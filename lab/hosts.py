@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
-from . import image, machine, podman
+from . import image, machine, network, podman
 from .errors import LabError
 from .settings import ADMIN, HUB_OCTET, HUB_PORT, Host, Lab, cache_dir
 
@@ -19,7 +18,7 @@ BOOT_SECONDS = 60
 def up(lab: Lab) -> None:
     """Make what is missing of the lab's hosts and start what is stopped. Does nothing when all is there."""
     _prune_artifacts()
-    _network(lab)
+    network.ensure(lab)
     _write_facts(lab)
     _forget_strangers(lab)
     states = podman.containers(lab.container(""))
@@ -42,17 +41,6 @@ def _prune_artifacts() -> None:
             build.unlink()
 
 
-def _network(lab: Lab) -> None:
-    lab.state.mkdir(parents=True, exist_ok=True, mode=0o755)
-    if podman.run("network", "exists", lab.network, check=False).returncode == 0 and "subnet" in lab.facts():
-        return
-    podman.run("network", "rm", "--force", lab.network, check=False)
-    subnet = machine.free_subnet()
-    podman.create_network(lab.network, subnet, bridge=f"llmops{subnet.split('.')[2]}")
-    # The id keeps SSH connections that outlive a lab (ControlPersist) from being taken for those of its successor.
-    lab.write_facts(subnet=subnet, id=secrets.token_hex(4))
-
-
 def _write_facts(lab: Lab) -> None:
     """What inventory/lab reads. Written each time: this machine's pip may have been told otherwise since."""
     # A local folder with wheels stands in for the index of CPU builds of torch.
@@ -63,10 +51,10 @@ def _write_facts(lab: Lab) -> None:
 
 
 def _forget_strangers(lab: Lab) -> None:
-    """Remove containers of this lab that its inventory no longer lists, and those that are past repair."""
+    """Remove containers of this lab that its inventory no longer lists, and those whose state nobody can repair."""
     known = {lab.container(host.name) for host in lab.hosts} | {lab.container("hub")}
     for name, state in podman.containers(lab.container("")).items():
-        if name not in known or state not in {"running", "exited", "created"}:
+        if name not in known or state not in {"running", "exited", "created", podman.DEAD}:
             podman.remove(name)
 
 
@@ -75,6 +63,8 @@ def _container(lab: Lab, host: Host, state: str | None) -> None:
     if state == "running":
         return
     if state is not None:
+        if state == podman.DEAD:
+            podman.bury(name)
         # After a kill or a reboot the old network namespace may be gone: start, or make it anew.
         if podman.run("start", name, check=False).returncode == 0:
             return
@@ -89,7 +79,7 @@ def _container(lab: Lab, host: Host, state: str | None) -> None:
     mounts += [f"{folder}:{folder}:ro" for folder in _local_folders(machine.pip_settings())]
     podman.run(
         *("run", "--detach", "--name", name, "--hostname", host.name, "--network-alias", host.name),
-        *("--network", lab.network, "--ip", lab.address(host.octet)),
+        *("--network", lab.network(lab.facts()["id"]), "--ip", lab.address(host.octet)),
         *("--systemd=always", "--privileged", "--shm-size", "1g"),
         *(word for mount in mounts for word in ("--volume", mount)),
         image.tag(),
@@ -123,7 +113,9 @@ def _wait_for_ssh(lab: Lab, host: Host) -> None:
 def _ssh_key(lab: Lab) -> Path:
     key = lab.state / "id_ed25519"
     if not key.exists():
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", lab.network, "-f", str(key)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"llmops-{lab.name}", "-f", str(key)], check=True
+        )
     return key
 
 
@@ -174,4 +166,4 @@ def down(lab: Lab) -> None:
     """Remove all containers and the network of this lab."""
     for name in podman.containers(lab.container("")):
         podman.remove(name)
-    podman.run("network", "rm", "--force", lab.network, check=False)
+    network.remove(lab)

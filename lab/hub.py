@@ -28,7 +28,7 @@ def up(lab: Lab) -> None:
         podman.run(
             # Privileged like the hosts: a device filter would need a limit that not every machine lets podman raise.
             *("run", "--detach", "--privileged", "--name", name, "--hostname", "hub", "--network-alias", "hub"),
-            *("--network", lab.network, "--ip", lab.address(HUB_OCTET)),
+            *("--network", lab.network(lab.facts()["id"]), "--ip", lab.address(HUB_OCTET)),
             *("--volume", f"{_SERVER}:/srv/server.py:ro", "--volume", f"{_MODELS}:/srv/hub:ro"),
             *("--volume", f"{folder}:/srv/state"),
             image.tag(),

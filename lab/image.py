@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from . import podman
@@ -67,13 +68,15 @@ def tag() -> str:
     return f"localhost/llmops-host:{_key()}"
 
 
-def ensure() -> None:
-    """Build the image unless podman has it already."""
+def ensure(say: Callable[[str], None] = print) -> None:
+    """Build the image unless podman has it already; `say` is told what takes a while."""
     if podman.run("image", "exists", tag(), check=False).returncode == 0:
         return
     tarball = cache_dir() / "rootfs" / f"{SUITE}-{_key()}.tar"
     if not tarball.exists():
+        say(f"Installing Debian {SUITE} into a folder: a minute or two")
         _make_rootfs(tarball)
+    say("Importing it into podman")
     changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman"]
     podman.run("import", *(word for change in changes for word in ("--change", change)), str(tarball), tag())
 
@@ -86,12 +89,20 @@ def _make_rootfs(tarball: Path) -> None:
     command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), archive]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise LabError(f"debootstrap of {SUITE} from {archive} failed:\n{done.stdout[-2000:]}{done.stderr[-500:]}")
+        words = f"{done.stdout[-2000:]}{done.stderr[-500:]}"
+        raise LabError(f"debootstrap of {SUITE} from {archive} failed ({_room(root)}):\n{words}")
     _configure(root, archive, security)
     partial = tarball.with_suffix(".partial")
-    subprocess.run(["tar", "-C", str(root), "-cf", str(partial), "."], check=True)
+    done = subprocess.run(["tar", "-C", str(root), "-cf", str(partial), "."], capture_output=True, text=True)
+    if done.returncode:
+        partial.unlink(missing_ok=True)
+        raise LabError(f"packing the host image as {partial} failed ({_room(root)}): {done.stderr.strip()[-500:]}")
     partial.replace(tarball)
     shutil.rmtree(root)
+
+
+def _room(folder: Path) -> str:
+    return f"{shutil.disk_usage(folder.parent).free / 2**30:.1f} GiB are free on the disk of {folder.parent}"
 
 
 def _configure(root: Path, archive: str, security: str) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import LabError
@@ -19,8 +20,8 @@ MEMORY_GIB = 6
 _FIRST_SUBNET, _LAST_SUBNET = 64, 127
 
 
-def check() -> None:
-    """Refuse a machine on which the lab cannot work, and say why."""
+def check_tools() -> None:
+    """What every command needs."""
     if os.geteuid() != 0:
         raise LabError("the lab makes containers and network bridges and must run as root: use `sudo make demo`.")
     missing = sorted({package for command, package in _COMMANDS.items() if not shutil.which(command)})
@@ -28,6 +29,10 @@ def check() -> None:
         raise LabError(f"missing packages: {' '.join(missing)}. `make venv` installs them on Debian 12 or 13.")
     for folder in (cache_dir(), state_root()):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def check_room() -> None:
+    """What a lab needs to be made, not to be removed."""
     warm = (cache_dir() / "artifacts").is_dir()
     need = DISK_GIB["warm" if warm else "cold"]
     free = shutil.disk_usage(cache_dir()).free / 2**30
@@ -48,10 +53,10 @@ def _available_memory_gib() -> float:
     return 0.0
 
 
-def free_subnet() -> str:
-    """A /24 that no route of this machine overlaps. Override: LLMOPS_LAB_SUBNET."""
+def free_subnet(reserved: Sequence[str] = ()) -> str:
+    """A /24 that no route of this machine and none of the reserved ones overlaps. Override: LLMOPS_LAB_SUBNET."""
     wanted = os.environ.get("LLMOPS_LAB_SUBNET")
-    taken = _routes()
+    taken = [*_routes(), *map(ipaddress.IPv4Network, reserved)]
     if wanted:
         try:
             subnet = ipaddress.ip_network(wanted)
@@ -68,6 +73,11 @@ def free_subnet() -> str:
         if not any(route.overlaps(candidate) for route in taken):
             return str(candidate)
     raise LabError("no free /24 between 10.210.64.0 and 10.210.126.0; set LLMOPS_LAB_SUBNET to one that is free.")
+
+
+def overlapping(subnet: str) -> list[str]:
+    """Routes of this machine into a subnet."""
+    return [str(route) for route in _routes() if route.overlaps(ipaddress.IPv4Network(subnet))]
 
 
 def _routes() -> list[ipaddress.IPv4Network]:

@@ -15,11 +15,14 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .errors import LabError
 from .settings import cache_dir, key_of
 
 CAP_SYS_RESOURCE = 24
+# A state of ours: podman says running, and the process is gone.
+DEAD = "dead"
 
 _LIMITED = """[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
@@ -126,21 +129,31 @@ def exec_in(container: str, command: Sequence[str], check: bool = True, stdin: s
 
 
 def containers(prefix: str) -> dict[str, str]:
-    """Containers whose name begins with `prefix`, with their state (running, exited, ...)."""
+    """Containers whose name begins with `prefix`, with their state (running, exited, ..., DEAD)."""
     listed = json.loads(run("ps", "--all", "--format", "json").stdout or "[]")
-    return {one["Names"][0]: one["State"] for one in listed if one["Names"][0].startswith(prefix)}
+    return {one["Names"][0]: _state(one) for one in listed if one["Names"][0].startswith(prefix)}
 
 
-def create_network(name: str, subnet: str, bridge: str) -> None:
-    """A network on a bridge of our own name.
+def _state(listed: dict[str, Any]) -> str:
+    """podman goes by what the container's monitor wrote last; that may have been killed with it."""
+    lost = listed["State"] == "running" and not _lives(int(listed["Pid"]))
+    return DEAD if lost else str(listed["State"])
 
-    podman names bridges podman1, podman2, ... by what one storage knows, and networks of two storages would share one.
-    podman 4.3 has no option for the name, so its file is edited before the network is first used.
-    """
-    run("network", "create", "--subnet", subnet, name)
-    path = cache_dir() / f"podman/networks/{name}.json"
-    settings = json.loads(path.read_text())
-    path.write_text(json.dumps({**settings, "network_interface": bridge}, indent=2) + "\n")
+
+def _lives(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def bury(container: str) -> None:
+    """Tell podman of a death that no monitor saw: podman stop would wait for the monitor's word for good."""
+    listed = json.loads(run("inspect", container).stdout)[0]
+    exits = Path("/run/libpod/exits")
+    if exits.is_dir():
+        (exits / listed["Id"]).write_text("137")
+    run("container", "cleanup", container, check=False)
 
 
 def remove(container: str) -> None:

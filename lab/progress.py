@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +21,18 @@ _FAILED = re.compile(r"^(fatal|failed): ")
 
 
 class Progress:
-    """Prints the phases of one run; remembers how long each took the last time on this machine."""
+    """Prints the phases of one run; remembers how long each took the last time on this machine.
 
-    def __init__(self, total: int) -> None:
+    `patience`: seconds until a step is told of where no line can be written over.
+    """
+
+    def __init__(self, total: int, patience: float = 10) -> None:
         self.total = total
+        self.patience = patience
         self.number = 0
         self._file = cache_dir() / "durations.json"
         self._tty = sys.stdout.isatty()
+        self._lasts: threading.Timer | None = None
         try:
             self._last: dict[str, float] = json.loads(self._file.read_text())
         except (OSError, ValueError):
@@ -46,14 +52,21 @@ class Progress:
         self._file.write_text(json.dumps(self._last, indent=2) + "\n")
 
     def now(self, text: str) -> None:
-        """One line that is written over on a terminal, and left out elsewhere."""
+        """One line that is written over on a terminal; elsewhere a line when it lasts."""
+        self.clear()
         if self._tty:
             width = os.get_terminal_size().columns - 1
             print(f"\r\x1b[K      {text}"[: width + 4], end="", flush=True)
+        else:
+            self._lasts = threading.Timer(self.patience, lambda: print(f"      {text}", flush=True))
+            self._lasts.daemon = True
+            self._lasts.start()
 
     def clear(self) -> None:
         if self._tty:
             print("\r\x1b[K", end="", flush=True)
+        elif self._lasts:
+            self._lasts.cancel()
 
     def say(self, text: str) -> None:
         self.clear()
@@ -73,7 +86,13 @@ def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: di
     with (
         log.open("w") as record,
         subprocess.Popen(
-            argv, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            # A kill of this process must not leave a playbook at work behind.
+            ["setpriv", "--pdeathsig", "TERM", *argv],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         ) as process,
     ):
         for line in process.stdout or ():
@@ -85,8 +104,7 @@ def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: di
                 progress.say(match[1])
             elif match := _TASK.match(text):
                 task = match[1]
-                # A task that says it takes minutes is told where no line can be written over, too.
-                (progress.say if "(minutes" in task else progress.now)(task)
+                progress.now(task)
             if _FAILED.match(text) or failure:
                 failure = [*failure, text][:60]
             if recap or text.startswith("PLAY RECAP"):

@@ -19,6 +19,7 @@ HUB_OCTET = 5
 HUB_PORT = 8080
 # The host user that Ansible logs in as; it may use sudo, like the users of cloud images.
 ADMIN = "admin"
+_HOST_NAME = r"[a-z][a-z0-9-]{0,29}"
 
 
 def _home(variable: str, fallback: str) -> Path:
@@ -58,12 +59,12 @@ class Lab:
     def state(self) -> Path:
         return state_root() / self.name
 
-    @property
-    def network(self) -> str:
-        return f"llmops-{self.name}"
+    # A dot ends the lab's name, for lab "a" must not take the hosts of lab "a-b" for its own.
+    def network(self, lab_id: str) -> str:
+        return f"llmops-{self.name}.{lab_id}"
 
     def container(self, host: str) -> str:
-        return f"llmops-{self.name}-{host}"
+        return f"llmops-{self.name}.{host}"
 
     @property
     def facts_file(self) -> Path:
@@ -79,6 +80,10 @@ class Lab:
             return dict(json.loads(self.facts_file.read_text()))
         except FileNotFoundError:
             return {}
+        except (OSError, ValueError, TypeError) as error:
+            raise LabError(
+                f"reading {self.facts_file} failed: {error}. Remove it; the next command writes it anew."
+            ) from error
 
     def write_facts(self, **facts: Any) -> None:
         merged = {**self.facts(), **facts}
@@ -99,12 +104,15 @@ def load(name: str, inventory: Path) -> Lab:
         tree = yaml.safe_load(hosts_file.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise LabError(f"reading the lab's hosts from {hosts_file} failed: {error}") from error
-    lab = Lab(name=name, inventory=inventory, hosts=_hosts(tree))
+    try:
+        lab = Lab(name=name, inventory=inventory, hosts=_hosts(tree))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LabError(f"{hosts_file} is no inventory of a lab: {error}. See inventory/lab/hosts.yml.") from error
     _check_hosts(lab, hosts_file)
     return lab
 
 
-def _hosts(tree: dict[str, Any]) -> list[Host]:
+def _hosts(tree: dict[str, Any] | None) -> list[Host]:
     found: dict[str, Host] = {}
 
     def walk(group: dict[str, Any] | None, inherited: dict[str, Any]) -> None:
@@ -122,12 +130,18 @@ def _hosts(tree: dict[str, Any]) -> list[Host]:
         for child in (group.get("children") or {}).values():
             walk(child, variables)
 
-    walk(tree.get("all"), {})
+    walk((tree or {}).get("all"), {})
     return list(found.values())
 
 
 def _check_hosts(lab: Lab, hosts_file: Path) -> None:
     octets = [host.octet for host in lab.hosts]
+    unfit = [host.name for host in lab.hosts if not re.fullmatch(_HOST_NAME, host.name) or host.name == "hub"]
+    if unfit:
+        raise LabError(
+            f"{hosts_file}: host names of a lab are 1 to 30 of a-z, 0-9 and -, beginning with a letter, and not 'hub', "
+            f"which the lab has itself; found {unfit}."
+        )
     if not lab.hosts:
         raise LabError(f"{hosts_file}: no host has lab_octet; every host of a lab needs one (10 to 250).")
     wrong = [host for host in lab.hosts if not 10 <= host.octet <= 250]

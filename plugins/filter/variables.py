@@ -1,16 +1,20 @@
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that check an inventory's variables against the roles' argument specifications."""
+"""Filters that check an inventory: its groups, and its variables against the roles' argument specifications."""
 
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.cluster.plugins.module_utils._variables import spec_of_given, unknown_variables
+from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible_collections.llmops.cluster.plugins.module_utils._inventory import inventory_problems
+from ansible_collections.llmops.cluster.plugins.module_utils._variables import unknown_variables, wrong_types
+
+_ABSENT: t.Final = object()
 
 
 def role_options(roles: list[str], folder: str) -> dict[str, dict[str, t.Any]]:
@@ -25,13 +29,36 @@ def role_options(roles: list[str], folder: str) -> dict[str, dict[str, t.Any]]:
     return options
 
 
+def _given(variables: Mapping[str, t.Any], names: Iterable[str]) -> dict[str, t.Any]:
+    """The values that stand in the inventory. One that leans on a role's default has none before that role runs."""
+    values = {}
+    for name in names:
+        try:
+            value = variables.get(name, _ABSENT)
+        except AnsibleError:
+            continue
+        # ansible-core 2.18 hands out such a value as its template.
+        if value is not _ABSENT and not (isinstance(value, str) and "{{" in value):
+            values[name] = value
+    return values
+
+
+def type_problems(
+    hostvars: Mapping[str, Mapping[str, t.Any]], hosts: Iterable[str], specs: Mapping[str, Mapping[str, t.Any]]
+) -> list[str]:
+    """A message for each variable of these hosts that holds what its role cannot use."""
+    options = {name: option for spec in specs.values() for name, option in spec.items()}
+    return wrong_types({host: _given(hostvars[host], options) for host in hosts}, options)
+
+
 class FilterModule:
     """Filters of the inventory's check."""
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """The filters by name."""
         return {
+            "inventory_problems": inventory_problems,
             "role_options": role_options,
-            "spec_of_given": spec_of_given,
+            "type_problems": type_problems,
             "unknown_variables": unknown_variables,
         }

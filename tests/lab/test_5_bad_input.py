@@ -22,6 +22,13 @@ def _models(*entries: dict[str, object]) -> list[str]:
     ("arguments", "says"),
     [
         (["-e", "model=nosuch"], ["nosuch", "mistral", "phi3"]),
+        (["-e", "model="], ["model (or vllm_site_models)", "''", "Leave it out", "mistral", "phi3"]),
+        (["-e", '{"vllm_models": "phi3"}'], ["msg: 'vllm_models: ''phi3'' found; allowed is a list of models.'"]),
+        (["-e", '{"vllm_model_overrides": {"phi4": {}}}'], ["vllm_model_overrides: phi4", "Did you mean phi3?"]),
+        (
+            ["-e", '{"slurm_settings": ["X"], "slurm_uid": "x"}'],
+            ["slurm_settings: ['X']", "slurm_uid: 'x'", "a whole number"],
+        ),
         (_models(GOOD | {"port": "x"}), ["vllm_models[0] (tiny)", "port", "'x'", "1024 to 65535"]),
         (_models(GOOD | {"gpu_memory_utilisation": 0.9}), ["gpu_memory_utilisation", "gpu_memory_utilization"]),
         (_models(GOOD, GOOD | {"name": "other"}), ["tiny", "other", "port", "8010"]),
@@ -31,7 +38,21 @@ def _models(*entries: dict[str, object]) -> list[str]:
         (_models(GOOD | {"trust_remote_code": True}), ["trust_remote_code", "revision"]),
         (_models(GOOD | {"gpus": 2, "tensor_parallel_size": 3}), ["tensor_parallel_size", "gpus"]),
     ],
-    ids=["unknown model", "type", "unknown key", "two on one port", "path", "shell", "key in args", "code", "sizes"],
+    ids=[
+        "unknown model",
+        "no model",
+        "no list",
+        "override",
+        "types",
+        "type",
+        "unknown key",
+        "two on one port",
+        "path",
+        "shell",
+        "key in args",
+        "code",
+        "sizes",
+    ],
 )
 def test_catalogue_is_refused_before_any_host(site: Cluster, arguments: list[str], says: list[str]) -> None:
     before = site.jobs()
@@ -40,7 +61,41 @@ def test_catalogue_is_refused_before_any_host(site: Cluster, arguments: list[str
     for word in says:
         assert word in play.words, f"{word!r} is missing in:\n{play.output[-3000:]}"
     assert "Gathering Facts" not in play.output, "a host was touched"
+    assert play.output.count("\n") < 80, "a short message, not the whole specification"
     assert site.jobs() == before
+
+
+@pytest.mark.parametrize("playbook", ["site.yml", "deploy-vllm-models.yml", "playbooks/deploy_slurm.yml"])
+def test_inventory_without_our_groups_is_refused(site: Cluster, tmp_path: Path, playbook: str) -> None:
+    (tmp_path / "hosts.yml").write_text("web: {hosts: {ctl: }}\n")
+    play = site.play(playbook, inventory=tmp_path)
+    assert play.rc != 0
+    assert "The group slurm_controller is missing; needed is exactly one host" in play.words
+    assert "Groups found: web." in play.words
+    assert "Gathering Facts" not in play.output, "a host was touched"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says", "check"),
+    [
+        ({"slurm_settings": {"SlurmctldTimout": 5}}, "unrecognized key: SlurmctldTimout", []),
+        ({"slurm_settings": {"SchedulerType": "sched/backfil"}}, 'SchedulerType value "sched/backfil"', ["--check"]),
+        ({"slurm_cgroup_settings": {"ConstrainCors": True}}, "unrecognized key: ConstrainCors", []),
+    ],
+    ids=["key", "plugin, in check mode", "key of cgroup.conf"],
+)
+def test_slurm_conf_is_read_before_it_is_used(
+    site: Cluster, settings: dict[str, object], says: str, check: list[str]
+) -> None:
+    look = "cat /etc/slurm/slurm.conf /etc/slurm/cgroup.conf; systemctl show --property=MainPID slurmctld"
+    before = site.run("ctl", look)
+    play = site.play("playbooks/deploy_slurm.yml", "-e", json.dumps(settings), *check)
+    assert play.rc != 0
+    assert says in play.words
+    assert next(iter(settings)) in play.words
+    assert play.changed == 0
+    assert site.run("ctl", look) == before
+    assert site.run("ctl", "scontrol ping").count("UP") == 1
 
 
 @pytest.mark.parametrize(
@@ -96,6 +151,18 @@ def test_one_unreachable_host_stops_the_run(site: Cluster, tmp_path: Path) -> No
     assert play.rc != 0
     assert "fatal: [gpu2]: UNREACHABLE!" in play.output
     assert "Start the job once" not in play.output, "a run that lost a host must not submit jobs"
+
+
+def test_one_unreachable_host_changes_no_other(site: Cluster, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory"
+    shutil.copytree(site.lab.inventory, inventory)
+    (inventory / "host_vars").mkdir()
+    (inventory / "host_vars/gpu2.yml").write_text('ansible_ssh_common_args: "-F /nonexistent"\n')
+    play = site.play("site.yml", "-e", f"lab_models={CHECKOUT / 'lab/models/hub'}", inventory=inventory)
+    assert play.rc != 0
+    assert "fatal: [gpu2]: UNREACHABLE!" in play.output
+    assert play.changed == 0
+    assert "munge :" not in play.output, "no role ran on the others"
 
 
 def test_cluster_is_not_renamed(site: Cluster) -> None:

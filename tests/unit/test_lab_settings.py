@@ -46,6 +46,13 @@ def test_the_demo_has_three_hosts() -> None:
         pytest.param("demo", "all: {}", "no host has lab_octet", id="no hosts"),
         pytest.param("demo", HOSTS.replace("12", "11"), "found [11, 11]", id="one octet twice"),
         pytest.param("demo", HOSTS.replace("12", "5"), "found [11, 5]", id="octet of the hub"),
+        pytest.param("demo", "", "no host has lab_octet", id="empty"),
+        pytest.param(
+            "demo", HOSTS.replace("12", "twelve"), "is no inventory of a lab: invalid literal", id="octet in words"
+        ),
+        pytest.param("demo", "all: [ctl]", "is no inventory of a lab", id="a list"),
+        pytest.param("demo", HOSTS.replace("gpu1", "gpu1;reboot"), "found ['gpu1;reboot']", id="host name"),
+        pytest.param("demo", HOSTS.replace("gpu1", "hub"), "found ['hub']", id="name of the hub"),
         pytest.param("demo", "{", "reading the lab's hosts from", id="no YAML"),
     ],
 )
@@ -58,3 +65,19 @@ def test_bad_labs_are_refused(tmp_path: Path, name: str, text: str, message: str
 def test_key_depends_on_each_part_and_on_their_borders() -> None:
     assert key_of("a", "b") == key_of("a", "b")
     assert len({key_of("a", "b"), key_of("ab"), key_of("ab", ""), key_of("b", "a")}) == 4
+
+
+def test_facts_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMOPS_STATE", str(tmp_path))
+    lab = load("demo", _inventory(tmp_path, HOSTS))
+    lab.state.mkdir()
+    lab.facts_file.write_text("{")
+    with pytest.raises(LabError, match=r"reading .*demo/lab.json failed: .* Remove it"):
+        lab.facts()
+
+
+def test_names_of_one_lab_are_never_the_beginning_of_anothers(tmp_path: Path) -> None:
+    inventory = _inventory(tmp_path, HOSTS)
+    one, other = load("a", inventory), load("a-b", inventory)
+    assert not other.container("ctl").startswith(one.container(""))
+    assert not other.network("1").startswith(one.network(""))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import (
@@ -156,3 +156,19 @@ def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     options = ["--model", entry["model_id"], *_engine_options(entry, site)]
     job["options"] = [*options, *site["engine_args"], *entry["extra_args"]]
     return job
+
+
+def job_problems(entries: Sequence[Mapping[str, t.Any]], site: Mapping[str, t.Any]) -> list[str]:
+    """Why the jobs of planned entries cannot be written, in words; none when they can."""
+    try:
+        complete_site(site)
+    except CatalogueError as error:
+        return str(error).splitlines()
+    problems: list[str] = []
+    for entry in entries:
+        for job in (serve_job, batch_job):
+            try:
+                job(entry, site)
+            except CatalogueError as error:
+                problems.append(str(error))
+    return list(dict.fromkeys(problems))

@@ -29,14 +29,15 @@ def read_table(table: Mapping[str, Key], found: Mapping[str, t.Any], where: str)
         key = table.get(name) if isinstance(name, str) else None
         if key is None:
             hint = nearest(name, table) or f" Known keys: {', '.join(table)}."
-            problems.append(f"{where}: {name} is no known key.{hint}")
+            shown = name if isinstance(name, str) and name.isprintable() else repr(name)
+            problems.append(f"{where}: {shown} is no known key.{hint}")
             continue
         if value is None or (value == "" and not key.required):
             continue
         try:
             values[key.name] = read_value(key, value)
         except BadValueError as error:
-            problems.append(f"{where}: {key.name}: {error}")
+            problems += [f"{where}: {key.name}: {fault}" for fault in error.faults]
     return values, problems
 
 
@@ -56,7 +57,7 @@ def complete(values: Mapping[str, t.Any], defaults: Mapping[str, t.Any]) -> tupl
 
 
 def selected_names(selection: t.Any) -> list[str]:
-    """Names out of '', 'a,b' or a list, each once, in order. None or empty: all, said as an empty list."""
+    """Names out of 'a,b' or a list, each once, in order. None or an empty list: all, said as an empty list."""
     if selection is None:
         return []
     parts: Sequence[t.Any] = selection.split(",") if isinstance(selection, str) else selection
@@ -64,17 +65,9 @@ def selected_names(selection: t.Any) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def with_overrides(models: t.Any, overrides: t.Any) -> t.Any:
-    """The catalogue with the keys that a site says otherwise, by model name.
-
-    What cannot be merged is left as it is, for the checks to report; an override of an unknown model becomes an entry
-    of its own, which then lacks its required keys and is reported under its name.
-    """
-    if not isinstance(models, Sequence) or isinstance(models, str) or not isinstance(overrides, Mapping):
-        return models
-    names = [entry.get("name") for entry in models if isinstance(entry, Mapping)]
-    merged = [
-        {**entry, **(overrides.get(entry.get("name")) or {})} if isinstance(entry, Mapping) else entry
+def with_overrides(models: Sequence[t.Any], overrides: Mapping[str, Mapping[str, t.Any]]) -> list[t.Any]:
+    """The catalogue with the keys that a site says otherwise, by model name. What is no entry is left as it is."""
+    return [
+        {**entry, **overrides.get(str(entry.get("name")), {})} if isinstance(entry, Mapping) else entry
         for entry in models
     ]
-    return merged + [{"name": name, **(found or {})} for name, found in overrides.items() if name not in names]

@@ -8,21 +8,28 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import CatalogueError
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import selected_names
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import (
+    selected_names,
+    with_overrides,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import MODELS_VARIABLE
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.validate import (
     catalogue_problems,
     check_defaults,
     check_entry,
+    check_overrides,
 )
 
 
-def catalogue_plan(models: t.Any, defaults: t.Any = None, selection: t.Any = None) -> list[dict[str, t.Any]]:
+def catalogue_plan(
+    models: t.Any, defaults: t.Any = None, selection: t.Any = None, overrides: t.Any = None
+) -> list[dict[str, t.Any]]:
     """Complete entries in the order of the catalogue; those selected, or all."""
-    problems = catalogue_problems(models, defaults, selection)
+    problems = catalogue_problems(models, defaults, selection, overrides)
     if problems:
         raise CatalogueError(f"Planning the models of {MODELS_VARIABLE} failed:\n" + "\n".join(problems))
     values, _ignored = check_defaults(defaults)
-    entries = (check_entry(index, found, values)[0] for index, found in enumerate(models))
+    merged = with_overrides(models, check_overrides(models, overrides)[0])
+    entries = (check_entry(index, found, values)[0] for index, found in enumerate(merged))
     names = selected_names(selection)
     return [entry for entry in entries if entry is not None and (not names or entry["name"] in names)]

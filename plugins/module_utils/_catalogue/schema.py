@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 MODELS_VARIABLE = "vllm_models"
 DEFAULTS_VARIABLE = "vllm_defaults"
+OVERRIDES_VARIABLE = "vllm_model_overrides"
 SITE_PREFIX = "vllm_jobs_"
 
 # One name is used as file name, Slurm job name and served model name: no separators, nothing a shell or a path reads.

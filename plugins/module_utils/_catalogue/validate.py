@@ -13,6 +13,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge im
     complete,
     read_table,
     selected_names,
+    with_overrides,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.parallel import not_in_this_release
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import (
@@ -20,13 +21,31 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema i
     DEFAULTS_VARIABLE,
     MODEL_KEYS,
     MODELS_VARIABLE,
+    NAME_PATTERN,
+    OVERRIDES_VARIABLE,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.values import nearest, show
 
+# The variables that select: what -e gave, else what the site serves.
+_SELECTION = "model (or vllm_site_models)"
+
 
 def _where(index: int, entry: Mapping[str, t.Any]) -> str:
-    name = entry.get("name")
-    return f"{MODELS_VARIABLE}[{index}]" + (f" ({name})" if isinstance(name, str) and len(name) < 60 else "")
+    return f"{MODELS_VARIABLE}[{index}]" + (f" ({_shown(entry['name'])})" if isinstance(entry.get("name"), str) else "")
+
+
+def _shown(name: t.Any) -> str:
+    """A name as it is, or quoted and cut where it could not be a name."""
+    return name if isinstance(name, str) and re.fullmatch(NAME_PATTERN, name) else show(name)
+
+
+def _known(models: t.Any) -> list[str]:
+    names = (entry.get("name") for entry in models if isinstance(entry, Mapping))
+    return [str(name) for name in names if isinstance(name, str)]
+
+
+def _listed(known: Sequence[str]) -> str:
+    return f"Known models: {', '.join(known) if known else f'none, {MODELS_VARIABLE} is empty'}."
 
 
 def check_defaults(defaults: t.Any) -> tuple[dict[str, t.Any], list[str]]:
@@ -41,6 +60,31 @@ def check_defaults(defaults: t.Any) -> tuple[dict[str, t.Any], list[str]]:
     rest = {name: value for name, value in defaults.items() if name not in own}
     values, more = read_table(table, rest, DEFAULTS_VARIABLE)
     return values, problems + more
+
+
+def check_overrides(models: Sequence[t.Any], overrides: t.Any) -> tuple[dict[str, dict[str, t.Any]], list[str]]:
+    """What the site says otherwise, as far as it can be merged, and what is wrong with the rest."""
+    if overrides is None:
+        return {}, []
+    known = _known(models)
+    if not isinstance(overrides, Mapping):
+        return {}, [
+            f"{OVERRIDES_VARIABLE}: {show(overrides)} found; allowed is a dictionary of model names, each with a "
+            f"dictionary of keys. {_listed(known)}"
+        ]
+    mergeable: dict[str, dict[str, t.Any]] = {}
+    problems: list[str] = []
+    for name, found in overrides.items():
+        where = f"{OVERRIDES_VARIABLE}: {_shown(name)}"
+        if name not in known:
+            problems.append(f"{where} is no model of {MODELS_VARIABLE}.{nearest(name, known)} {_listed(known)}")
+        elif isinstance(found, Mapping):
+            faults = {key: read_table(MODEL_KEYS, {key: value}, where)[1] for key, value in found.items()}
+            problems += [fault for faults_of_key in faults.values() for fault in faults_of_key]
+            mergeable[name] = {key: value for key, value in found.items() if not faults[key]}
+        elif found is not None:
+            problems.append(f"{where}: {show(found)} found; allowed is a dictionary of keys.")
+    return mergeable, problems
 
 
 def _check_facts(entry: Mapping[str, t.Any], where: str) -> list[str]:
@@ -99,25 +143,37 @@ def _shared(models: Sequence[t.Any], key: str, why: str) -> list[str]:
 
 
 def check_selection(models: Sequence[t.Any], selection: t.Any) -> list[str]:
-    """Messages for selected names that no entry has."""
+    """Messages for selected names that no entry has, and for a text that selects nothing."""
     if selection is not None and not isinstance(selection, (str, Sequence)):
-        return [f"selection: {show(selection)} found; allowed is 'a,b' or a list of names."]
-    known = [str(entry["name"]) for entry in models if isinstance(entry, Mapping) and "name" in entry]
-    listed = ", ".join(known) if known else f"none, {MODELS_VARIABLE} is empty"
+        return [f"{_SELECTION}: {show(selection)} found; allowed is 'a,b' or a list of names."]
+    known = _known(models)
+    names = selected_names(selection)
+    # Nothing given means all; something given that names nothing is most often a variable of a script that was empty.
+    if isinstance(selection, str) and not names:
+        return [
+            f"{_SELECTION}: {show(selection)} found; allowed is 'a,b' or a list of names. Leave it out to select all. "
+            f"{_listed(known)}"
+        ]
     return [
-        f"selection: {name!r} is no model of {MODELS_VARIABLE}.{nearest(name, known)} Known models: {listed}."
-        for name in selected_names(selection)
+        f"{_SELECTION}: {show(name)} is no model of {MODELS_VARIABLE}.{nearest(name, known)} {_listed(known)}"
+        for name in names
         if name not in known
     ]
 
 
-def catalogue_problems(models: t.Any, defaults: t.Any = None, selection: t.Any = None) -> list[str]:
+def catalogue_problems(
+    models: t.Any, defaults: t.Any = None, selection: t.Any = None, overrides: t.Any = None
+) -> list[str]:
     """Readable messages, none when the catalogue can be used."""
     if isinstance(models, str) or not isinstance(models, Sequence):
-        return [f"{MODELS_VARIABLE}: {show(models)} found; allowed is a list of models."]
+        shape = [f"{MODELS_VARIABLE}: {show(models)} found; allowed is a list of models."]
+        return shape + check_defaults(defaults)[1]
     values, problems = check_defaults(defaults)
-    for index, found in enumerate(models):
+    mergeable, more = check_overrides(models, overrides)
+    problems += more
+    merged = with_overrides(models, mergeable)
+    for index, found in enumerate(merged):
         problems += check_entry(index, found, values)[1]
-    problems += _shared(models, "name", "allowed is a name of its own for each model")
-    problems += _shared(models, "port", "allowed is a port of its own for each model")
-    return problems + check_selection(models, selection)
+    problems += _shared(merged, "name", "allowed is a name of its own for each model")
+    problems += _shared(merged, "port", "allowed is a port of its own for each model")
+    return problems + check_selection(merged, selection)

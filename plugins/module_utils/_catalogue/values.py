@@ -18,7 +18,11 @@ _FALSE = ("false", "no", "off")
 
 
 class BadValueError(Exception):
-    """The value breaks its row. The text says what was found and what is allowed."""
+    """The value breaks its row. Each fault says what was found and what is allowed."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 def show(value: t.Any) -> str:
@@ -39,6 +43,8 @@ def nearest(name: t.Any, known: t.Iterable[str]) -> str:
 
 
 def _refuse(key: Key, value: t.Any, hint: str = "") -> t.NoReturn:
+    if isinstance(value, str) and "\n" in value:
+        hint += " A line break is in it: write it on one line, without YAML's | and >."
     raise BadValueError(f"{show(value)} found; allowed is {key.allows()}.{hint}")
 
 
@@ -77,37 +83,43 @@ def _text(key: Key, value: t.Any) -> str:
     return text
 
 
+def _word_fault(key: Key, index: int, word: t.Any) -> str | None:
+    if not isinstance(word, str) or "\0" in word:
+        return f"{show(word)} found; allowed is a text (quote numbers) without NUL bytes"
+    if key.pattern:
+        return None if re.fullmatch(key.pattern, word) else f"{show(word)} found; allowed is {key.allows()}"
+    if index == 0 and not word.startswith("-"):
+        return flag_problem(word) or f"{show(word)} found; allowed is an option, which begins with '-'"
+    return flag_problem(word)
+
+
 def _words(key: Key, value: t.Any) -> list[str]:
     if isinstance(value, str) and key.pattern:
         value = [value]
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise BadValueError(f"{show(value)} found; allowed is a list of texts, one word each.")
-    for index, word in enumerate(value):
-        if not isinstance(word, str) or "\0" in word:
-            raise BadValueError(
-                f"element {index}: {show(word)} found; allowed is a text (quote numbers) without NUL bytes."
-            )
-        if key.pattern and not re.fullmatch(key.pattern, word):
-            raise BadValueError(f"element {index}: {show(word)} found; allowed is {key.allows()}.")
-        problem = None if key.pattern else flag_problem(word)
-        if problem:
-            raise BadValueError(f"element {index}: {problem}.")
-    if value and not key.pattern and not value[0].startswith("-"):
-        raise BadValueError(f"element 0: {show(value[0])} found; allowed is an option, which begins with '-'.")
+    found = [(index, _word_fault(key, index, word)) for index, word in enumerate(value)]
+    faults = [f"element {index}: {fault}." for index, fault in found if fault]
+    if faults:
+        raise BadValueError(*faults)
     return [str(word) for word in value]
+
+
+def _variable_fault(name: t.Any, content: t.Any) -> str | None:
+    problem = env_problem(name, content)
+    if problem:
+        return problem
+    if isinstance(content, bool) or not isinstance(content, (str, int, float)) or "\0" in str(content):
+        return f"{name}: {show(content)} found; allowed is a text or a number (quote 'true' and 'false')"
+    return None
 
 
 def _environment(key: Key, value: t.Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise BadValueError(f"{show(value)} found; allowed is a dictionary of variables and their texts.")
-    for name, content in value.items():
-        problem = env_problem(name, content)
-        if problem:
-            raise BadValueError(f"{problem}.")
-        if isinstance(content, bool) or not isinstance(content, (str, int, float)) or "\0" in str(content):
-            raise BadValueError(
-                f"{name}: {show(content)} found; allowed is a text or a number (quote 'true' and 'false')."
-            )
+    faults = [f"{fault}." for fault in (_variable_fault(name, content) for name, content in value.items()) if fault]
+    if faults:
+        raise BadValueError(*faults)
     return {str(name): str(content) for name, content in value.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._variables import spec_of_given, unknown_variables
+from ansible_collections.llmops.cluster.plugins.module_utils._variables import unknown_variables, wrong_types
 
 KNOWN = ["slurm_version", "slurm_partitions", "munge_uid", "munge_*_revision"]
 
@@ -35,7 +35,71 @@ def test_unknown_variables(hostvars: dict[str, dict[str, t.Any]], messages: list
     assert unknown_variables(hostvars, list(hostvars), KNOWN, ["slurm", "munge"]) == messages
 
 
-def test_spec_of_given_demands_nothing() -> None:
-    options = {"slurm_uid": {"type": "int", "default": 401}, "slurm_name": {"type": "str", "required": True}}
-    assert spec_of_given(options) == {"slurm_uid": {"type": "int"}, "slurm_name": {"type": "str"}}
-    assert options["slurm_uid"]["default"] == 401, "the input is left as it was"
+OPTIONS: dict[str, dict[str, t.Any]] = {
+    "slurm_settings": {"type": "dict", "default": {}},
+    "slurm_flags": {"type": "list", "elements": "str"},
+    "slurm_partitions": {"type": "list", "elements": "dict", "required": True},
+    "slurm_uid": {"type": "int"},
+    "slurm_cgroup": {"type": "str", "choices": ["auto", "off"]},
+    "slurm_name": {"type": "str"},
+    "slurm_secure": {"type": "bool"},
+    "slurm_dir": {"type": "path"},
+    "slurm_models": {"type": "raw"},
+}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="nothing given, also what is required"),
+        pytest.param(
+            {"slurm_settings": {}, "slurm_flags": ["--x"], "slurm_partitions": [{"name": "gpu"}]}, id="containers"
+        ),
+        pytest.param(
+            {"slurm_uid": "401", "slurm_secure": "yes", "slurm_name": 7, "slurm_dir": "/x"}, id="text of templates"
+        ),
+        pytest.param(
+            {"slurm_name": None, "slurm_cgroup": "off", "slurm_models": ["any"]}, id="empty text, choice, raw"
+        ),
+        pytest.param({"other": {}}, id="no option of ours"),
+    ],
+)
+def test_right_types(values: dict[str, t.Any]) -> None:
+    assert wrong_types({"a": values}, OPTIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param(
+            {"slurm_settings": ["A=1"]}, "slurm_settings: ['A=1'] (list) found; allowed is a dictionary.", id="list"
+        ),
+        pytest.param({"slurm_settings": None}, "slurm_settings: nothing found; allowed is a dictionary.", id="nothing"),
+        pytest.param({"slurm_settings": "A=1"}, "slurm_settings: 'A=1' found; allowed is a dictionary.", id="pairs"),
+        pytest.param(
+            {"slurm_flags": "--x"}, "slurm_flags: '--x' found; allowed is a list, each element a text.", id="text"
+        ),
+        pytest.param(
+            {"slurm_partitions": ["gpu"]},
+            "slurm_partitions: ['gpu'] (list) found; allowed is a list, each element a dictionary.",
+            id="elements",
+        ),
+        pytest.param({"slurm_uid": "many"}, "slurm_uid: 'many' found; allowed is a whole number.", id="number"),
+        pytest.param({"slurm_name": ["a"]}, "slurm_name: ['a'] (list) found; allowed is a text.", id="list for a text"),
+        pytest.param({"slurm_secure": "maybe"}, "slurm_secure: 'maybe' found; allowed is true or false.", id="boolean"),
+        pytest.param(
+            {"slurm_cgroup": False},
+            'slurm_cgroup: False (boolean) found; allowed is one of auto, "off".',
+            id="a word that YAML takes for a boolean",
+        ),
+    ],
+)
+def test_wrong_types(values: dict[str, t.Any], message: str) -> None:
+    assert wrong_types({"a": values}, OPTIONS) == [f"{message} (Set for a.)"]
+
+
+def test_a_value_of_many_hosts_is_told_once_and_no_secret_at_all() -> None:
+    bad = {"slurm_settings": ["StoragePass=geheim"]}
+    assert wrong_types({"a": bad, "b": bad, "c": {}}, OPTIONS) == [
+        "slurm_settings: a value (not shown) found; allowed is a dictionary. (Set for 2 hosts.)"
+    ]

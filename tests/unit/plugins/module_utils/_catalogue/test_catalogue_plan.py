@@ -43,7 +43,6 @@ def test_entries_share_nothing_with_each_other_or_the_input() -> None:
 @pytest.mark.parametrize(
     ("selection", "names"),
     [
-        pytest.param("", ["phi3", "mistral"], id="empty"),
         pytest.param(None, ["phi3", "mistral"], id="none"),
         pytest.param([], ["phi3", "mistral"], id="empty-list"),
         pytest.param("mistral", ["mistral"], id="one"),
@@ -53,6 +52,14 @@ def test_entries_share_nothing_with_each_other_or_the_input() -> None:
 )
 def test_selection(selection: t.Any, names: list[str]) -> None:
     assert [entry["name"] for entry in catalogue_plan(MODELS, {}, selection)] == names
+
+
+def test_overrides_replace_keys_by_name() -> None:
+    overrides = {"mistral": {"model_id": "our/mistral-int4", "max_model_len": 256}, "phi3": None}
+    phi3, mistral = catalogue_plan(MODELS, {}, [], overrides)
+    assert (phi3["model_id"], phi3["max_model_len"]) == ("microsoft/Phi-3-mini-4k-instruct", None)
+    assert (mistral["model_id"], mistral["max_model_len"], mistral["port"]) == ("our/mistral-int4", 256, 8001)
+    assert MODELS[1]["model_id"] == "mistralai/Mistral-7B-Instruct-v0.3", "the input is left as it was"
 
 
 def test_problems_stop_it_with_all_messages() -> None:

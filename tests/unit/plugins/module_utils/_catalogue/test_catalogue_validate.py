@@ -41,6 +41,7 @@ def test_nothing_to_say(changes: dict[str, t.Any]) -> None:
 
 
 WHERE = "vllm_models[0] (phi3): "
+LINE_BREAK = " A line break is in it: write it on one line, without YAML's | and >."
 BAD: list[t.Any] = [
     pytest.param({"gpu": 1}, "gpu is no known key. Did you mean gpus?", id="unknown-key-near"),
     pytest.param({"port": 80}, "port: 80 (number) found; allowed is a whole number from 1024 to 65535.", id="port-low"),
@@ -72,7 +73,7 @@ BAD: list[t.Any] = [
     pytest.param(
         {"model_id": "a/b\nc"},
         "model_id: 'a/b\\nc' found; allowed is 'organisation/name' as on the model hub "
-        "(letters, digits, '.', '_', '-').",
+        "(letters, digits, '.', '_', '-')." + LINE_BREAK,
         id="model-id-line-break",
     ),
     pytest.param(
@@ -134,7 +135,7 @@ BAD: list[t.Any] = [
     pytest.param(
         {"partition": "gpu\n#SBATCH --wrap=x"},
         "partition: 'gpu\\n#SBATCH --wrap=x' found; allowed is names made of letters, "
-        "digits, '_', '.' and '-', with commas between.",
+        "digits, '_', '.' and '-', with commas between." + LINE_BREAK,
         id="partition-injection",
     ),
     pytest.param(
@@ -302,20 +303,106 @@ def test_bad_defaults(defaults: t.Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
-        pytest.param("", [], id="all"),
+        pytest.param([], [], id="all"),
         pytest.param(None, [], id="none"),
+        pytest.param(
+            "",
+            [
+                "model (or vllm_site_models): '' found; allowed is 'a,b' or a list of names. Leave it out to select "
+                "all. Known models: phi3."
+            ],
+            id="empty",
+        ),
         pytest.param(" phi3 ,", [], id="blanks"),
         pytest.param(["phi3"], [], id="list"),
         pytest.param(
             "phi4",
-            ["selection: 'phi4' is no model of vllm_models. Did you mean phi3? Known models: phi3."],
+            ["model (or vllm_site_models): 'phi4' is no model of vllm_models. Did you mean phi3? Known models: phi3."],
             id="unknown",
         ),
-        pytest.param(7, ["selection: 7 (number) found; allowed is 'a,b' or a list of names."], id="number"),
+        pytest.param(
+            7, ["model (or vllm_site_models): 7 (number) found; allowed is 'a,b' or a list of names."], id="number"
+        ),
     ],
 )
 def test_selection(selection: t.Any, expected: list[str]) -> None:
     assert catalogue_problems([PHI], {}, selection) == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        pytest.param(None, [], id="nothing"),
+        pytest.param({}, [], id="none"),
+        pytest.param({"phi3": None}, [], id="empty-entry"),
+        pytest.param({"phi3": {"port": 8002}}, [], id="one-key"),
+        pytest.param(
+            [],
+            [
+                "vllm_model_overrides: [] (list) found; allowed is a dictionary of model names, each with a dictionary "
+                "of keys. Known models: phi3."
+            ],
+            id="list",
+        ),
+        pytest.param(
+            "phi3",
+            [
+                "vllm_model_overrides: 'phi3' found; allowed is a dictionary of model names, each with a dictionary "
+                "of keys. Known models: phi3."
+            ],
+            id="text",
+        ),
+        pytest.param(
+            {"phi4": {"port": 8002}},
+            ["vllm_model_overrides: phi4 is no model of vllm_models. Did you mean phi3? Known models: phi3."],
+            id="unknown-model",
+        ),
+        pytest.param(
+            {"a\nb": {}},
+            ["vllm_model_overrides: 'a\\nb' is no model of vllm_models. Known models: phi3."],
+            id="name-with-line-break",
+        ),
+        pytest.param(
+            {"phi3": ["port"]},
+            ["vllm_model_overrides: phi3: ['port'] (list) found; allowed is a dictionary of keys."],
+            id="keys-as-list",
+        ),
+        pytest.param(
+            {"phi3": {"port": "8000\n", "prt": 1, "dtype": "half"}},
+            [
+                "vllm_model_overrides: phi3: port: '8000\\n' found; allowed is a whole number from 1024 to 65535."
+                + LINE_BREAK,
+                "vllm_model_overrides: phi3: prt is no known key. Did you mean port?",
+            ],
+            id="all-faults-and-told-once",
+        ),
+    ],
+)
+def test_overrides(overrides: t.Any, expected: list[str]) -> None:
+    assert catalogue_problems([PHI], {}, [], overrides) == expected
+
+
+def test_all_faults_are_told_at_once() -> None:
+    entry = {**PHI, "extra_args": ["--api-key", "-tp"], "env": {"A B": 1, "X": True}}
+    assert catalogue_problems(["phi3", entry, {"name": ["x"]}], [], "", "no") == [
+        "vllm_defaults: [] (list) found; allowed is a dictionary.",
+        "vllm_model_overrides: 'no' found; allowed is a dictionary of model names, each with a dictionary of keys. "
+        "Known models: phi3.",
+        "vllm_models[0]: 'phi3' found; allowed is a dictionary of keys.",
+        f"vllm_models[1] (phi3): extra_args: element 0: --api-key (value not shown) is refused: {KEY_FILE}.",
+        "vllm_models[1] (phi3): extra_args: element 1: -tp is refused: write the key tensor_parallel_size instead.",
+        "vllm_models[1] (phi3): env: 'A B' is no name of a variable; allowed are letters, digits and '_', the first no "
+        "digit.",
+        "vllm_models[1] (phi3): env: X: True (boolean) found; allowed is a text or a number (quote 'true' and "
+        "'false').",
+        "vllm_models[2]: name: ['x'] (list) found; allowed is 1 to 48 letters, digits, '.', '_' and '-', the first a "
+        "letter or a digit.",
+        "vllm_models[2]: model_id is missing; needed is 'organisation/name' as on the model hub (letters, digits, '.', "
+        "'_', '-').",
+        "vllm_models[2]: port is missing; needed is a whole number from 1024 to 65535.",
+        "model (or vllm_site_models): '' found; allowed is 'a,b' or a list of names. Leave it out to select all. Known "
+        "models: phi3.",
+    ]
 
 
 def test_no_message_shows_a_secret() -> None:
