@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible_collections.llmops.cluster.plugins.filter.accounting import FilterModule as AccountingFilters
 from ansible_collections.llmops.cluster.plugins.filter.catalogue import FilterModule as CatalogueFilters
 from ansible_collections.llmops.cluster.plugins.filter.slurm import FilterModule as SlurmFilters
 from ansible_collections.llmops.cluster.plugins.filter.variables import FilterModule as VariableFilters
 
 FOLDER = Path(__file__).parents[4] / "plugins" / "filter"
-FILTERS = {**CatalogueFilters().filters(), **SlurmFilters().filters(), **VariableFilters().filters()}
+MODULES = (AccountingFilters, CatalogueFilters, SlurmFilters, VariableFilters)
+FILTERS = {name: found for module in MODULES for name, found in module().filters().items()}
 
 
 def test_each_filter_has_its_page_and_each_page_its_filter() -> None:
