@@ -58,9 +58,13 @@ def job_lock(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
-    """Hold the lock. The file stays: removing it would let a third run lock another file of the same name."""
+    """Hold the lock. The file stays: removing it would let a third run lock another file of the same name.
+
+    The commands that are run under it hold it too: an sbatch that outlives a killed run may still submit.
+    """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        os.set_inheritable(descriptor, True)
     except OSError as error:
         raise LockError(f"Locking {what} failed: {error}. Remove what stands at {path}.") from error
 

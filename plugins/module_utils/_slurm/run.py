@@ -51,6 +51,8 @@ def run(argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
             capture_output=True,
             cwd=place if os.path.isdir(place) else b"/",
             timeout=COMMAND_SECONDS,
+            # Python hands down nothing but the locks, which are marked for it.
+            close_fds=False,
             check=False,
         )
     except subprocess.TimeoutExpired as expired:

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -81,3 +84,21 @@ def test_a_link_in_the_shared_directory_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(LockError, match=message), job_lock(path, what="the job phi3 of vllm"):
         pytest.fail("followed a link")
     assert not (tmp_path / "elsewhere").exists()
+
+
+OUTLIVED = """
+import os, signal, sys
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import job_lock
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import run
+with job_lock(sys.argv[1], what="the job phi3 of vllm"):
+    run(["sh", "-c", "kill -KILL $PPID; sleep 1; echo submitted > $0", sys.argv[2]], {"PATH": os.environ["PATH"]})
+"""
+
+
+def test_a_command_that_outlives_its_run_keeps_the_lock(tmp_path: Path) -> None:
+    path, submitted = lock_path("vllm:phi3", str(tmp_path)), tmp_path / "submitted"
+    argv = [sys.executable, "-c", OUTLIVED, path, str(submitted)]
+    assert subprocess.run(argv, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}).returncode == -signal.SIGKILL
+    assert not submitted.exists()
+    with job_lock(path, what="the job phi3 of vllm", timeout=60):
+        assert submitted.exists()
