@@ -56,8 +56,10 @@ _UNKNOWN_FIELD = re.compile(r'Field "([^"]+)" is not a valid field')
 _HANDLE = re.compile(r"Unable to determine the device handle for GPU\s*([0-9A-Fa-f:.]+): ([^.]*)")
 _LIBRARY = re.compile(r"NVML library version: (\S+)")
 _MIG = re.compile(r"(?:^|[_:])[0-9]+g\.[0-9]+gb", re.IGNORECASE)
-_XID = re.compile(r"NVRM: Xid \(PCI:([0-9A-Fa-f:.]+)\): ([0-9]+),\s*(.*)")
-_LOST = re.compile(r"NVRM: GPU (?:at PCI:)?([0-9A-Fa-f:.]+).*fallen off the bus")
+_ADDRESS = r"([0-9A-Fa-f]+:[0-9A-Fa-f]+:[0-9A-Fa-f]+)"
+_XID = re.compile(rf"NVRM: Xid \(PCI:{_ADDRESS}[^)]*\): ([0-9]+),\s*(.*)")
+# Without a number, on some drivers.
+_LOST = re.compile(rf"NVRM: .*?GPU (?:at PCI:)?{_ADDRESS}.*fallen off the bus")
 
 
 def expected_gpus(gres: str) -> int | None:
