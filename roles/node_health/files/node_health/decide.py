@@ -66,14 +66,19 @@ def is_ours(reason: str) -> bool:
     return reason.startswith(PREFIX) and reason.endswith(SUFFIX) and reason.count(PREFIX) == 1
 
 
-def decide(node: Node, reasons: Sequence[str]) -> Action:
-    """Drain a sick node, resume it when it is well, and touch no drain of anybody else."""
+def decide(node: Node, reasons: Sequence[str], whole: bool = True) -> Action:
+    """Drain a sick node, resume it when it is well, and touch no drain of anybody else.
+
+    Reasons that are not the `whole` of what there may be take no place of those of a health check.
+    """
     foreign = sorted(node.state & NOT_OURS)
     drained, ours = "DRAIN" in node.state, is_ours(node.reason)
     if foreign:
         return Action("leave", f"it is {'+'.join(foreign)}, which is not the health check's")
     if drained and not ours:
         return Action("leave", f"somebody else drained it: {node.reason or 'no reason given'}")
+    if drained and not whole:
+        return Action("leave", node.reason)
     if reasons:
         wanted = reason_of(reasons)
         return Action("leave", wanted) if drained and node.reason == wanted else Action("drain", wanted)

@@ -68,7 +68,7 @@ class Program:
         job = self._environment.get("SLURM_JOB_ID", "?")
         log(f"job {job} is not started here: {'; '.join(reasons)} (seen in {time.monotonic() - started:.1f} s)")
         try:
-            self._judge(reasons)
+            self._judge(reasons, whole=False)
         except SlurmError as error:
             # Slurm drains a node whose prolog fails, if with a reason of its own.
             log(str(error))
@@ -93,7 +93,7 @@ class Program:
         if remaining:
             known = self._memory.get("leftovers") or {}
             self._memory.keep("leftovers", {**known, job: [(one.pid, one.started) for one in remaining]})
-            self._judge(self._inspection.quick(""))
+            self._judge(self._inspection.quick(""), whole=False)
         return 0
 
     def forget_xids(self) -> int:
@@ -105,9 +105,9 @@ class Program:
         files = self._settings.gpu_files
         return files[number] if number < len(files) else f"/dev/nvidia{number}"
 
-    def _judge(self, reasons: Sequence[str]) -> None:
+    def _judge(self, reasons: Sequence[str], whole: bool = True) -> None:
         # Asked again: the inspection may have taken half a minute, in which an admin may have drained the node.
-        action = decide(self._slurm.show(), reasons)
+        action = decide(self._slurm.show(), reasons, whole)
         self._slurm.act(action)
         if action.what != "leave":
             log(f"{action.what} {self._settings.node}: {action.text}")

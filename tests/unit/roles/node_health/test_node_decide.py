@@ -64,6 +64,19 @@ def test_what_happens(state: str, reason: str, reasons: list[str], action: Actio
     assert decide(node(state, reason), reasons) == action
 
 
+@pytest.mark.parametrize(
+    ("state", "reason", "reasons", "what"),
+    [
+        pytest.param("IDLE", "", [FULL], "drain", id="sick"),
+        pytest.param("IDLE+DRAIN", OURS, [], "leave", id="well-as-far-as-it-saw"),
+        pytest.param("IDLE+DRAIN", OURS, ["mount gone: /m"], "leave", id="drained-for-another-reason"),
+        pytest.param("IDLE+DRAIN", "fan", [FULL], "leave", id="drained-by-an-admin"),
+    ],
+)
+def test_what_happens_after_a_quick_look(state: str, reason: str, reasons: list[str], what: str) -> None:
+    assert decide(node(state, reason), reasons, whole=False).what == what
+
+
 @pytest.mark.parametrize("foreign", sorted(NOT_OURS))
 @pytest.mark.parametrize("reasons", [[], [FULL]], ids=["well", "sick"])
 def test_states_that_are_not_ours(foreign: str, reasons: list[str]) -> None:

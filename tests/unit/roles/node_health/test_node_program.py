@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.llmops.cluster.roles.node_health.files.node_health import ending, host, main, run
 from ansible_collections.llmops.cluster.roles.node_health.files.node_health.checks import Outcome
 
@@ -308,3 +310,29 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     assert run.Runner(str(tmp_path)).run("x", [str(tmp_path / "no")], 1).how == "missing"
     (tmp_path / "dull").write_text("no program")
     assert run.Runner(str(tmp_path)).run("x", [str(tmp_path / "dull")], 1).how == "ended"
+
+
+PROGRAM = Path(main.__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(PROGRAM.glob("*.py")), ids=lambda path: path.name)
+def test_it_is_written_for_python_3_9(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    # What the annotations say of newer types is never looked at.
+    assert (
+        any(isinstance(one, ast.ImportFrom) and one.module == "__future__" for one in tree.body) or len(tree.body) == 1
+    )
+
+
+def test_the_role_copies_all_of_it() -> None:
+    role = PROGRAM.parents[1]
+    known = yaml.safe_load((role / "vars" / "main.yml").read_text())["__node_health_files"]
+    there = [path for path in (role / "files").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert sorted(known) == sorted(str(path.relative_to(role / "files")) for path in there)
+
+
+@pytest.mark.parametrize(
+    "name", ["node-health", "node-health-check", "prolog.d/50-node-health", "epilog.d/50-node-health"]
+)
+def test_its_commands_are_executable(name: str) -> None:
+    assert os.access(PROGRAM.parent / name, os.X_OK)
