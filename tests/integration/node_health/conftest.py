@@ -62,13 +62,12 @@ class Nodes(Cluster):
     @contextlib.contextmanager
     def settings(self, name: str, **changes: Any) -> Iterator[None]:
         """Other settings on one node, for a while."""
-        before = self.run(name, f"cat {SETTINGS}")
-        text = json.dumps(json.loads(before) | changes)
-        self.run(name, f"cat > {SETTINGS} <<'E'\n{text}\nE")
+        text = json.dumps(json.loads(self.run(name, f"cat {SETTINGS}")) | changes)
+        self.run(name, f"cp -p {SETTINGS} {SETTINGS}.kept; cat > {SETTINGS} <<'E'\n{text}\nE")
         try:
             yield
         finally:
-            self.run(name, f"cat > {SETTINGS} <<'E'\n{before}\nE")
+            self.run(name, f"mv {SETTINGS}.kept {SETTINGS}")
 
     def submit(self, script: str, *options: str, user: str = "vllm") -> int:
         command = f"cd /tmp && sbatch --parsable --output=/dev/null {' '.join(options)} <<'E'\n#!/bin/bash\n{script}\nE"

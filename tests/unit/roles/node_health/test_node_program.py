@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmops.cluster.roles.node_health.files.node_health import ending, host, main, run
+from ansible_collections.llmops.cluster.roles.node_health.files.node_health import ending, host, inspection, main, run
 from ansible_collections.llmops.cluster.roles.node_health.files.node_health.checks import Outcome
 
 # Keeps the node in a file, as slurmctld would, and writes down what it was told.
@@ -322,6 +323,11 @@ def test_it_is_written_for_python_3_9(path: Path) -> None:
     assert (
         any(isinstance(one, ast.ImportFrom) and one.module == "__future__" for one in tree.body) or len(tree.body) == 1
     )
+
+
+def test_the_role_writes_the_settings_that_it_reads() -> None:
+    text = (PROGRAM.parents[1] / "templates" / "node_health.json.j2").read_text()
+    assert tuple(re.findall(r"^  '(\w+)':", text, re.MULTILINE)) == inspection.Settings._fields
 
 
 def test_the_role_copies_all_of_it() -> None:
