@@ -16,7 +16,6 @@ from tests.cluster import Cluster
 SETTINGS = "/etc/llmops/node_health.json"
 # The lab's interval is 20 s, which Slurm may miss by some; the machine is slow at times.
 INTERVAL = 90
-CLEAR = "scontrol update nodename=gpu1,gpu2 state=resume"
 
 
 @dataclass
@@ -89,6 +88,7 @@ def nodes(site: Cluster) -> Nodes:
 @pytest.fixture(autouse=True)
 def _in_service(nodes: Nodes) -> Iterator[None]:
     """All nodes in service before and after each test."""
-    nodes.run("ctl", CLEAR, check=False)
+    clear = "for one in gpu1 gpu2; do scontrol update nodename=$one state=resume; done"
+    nodes.run("ctl", clear, check=False)
     yield
-    nodes.run("ctl", CLEAR, check=False)
+    nodes.run("ctl", clear, check=False)

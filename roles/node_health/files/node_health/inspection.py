@@ -65,18 +65,18 @@ class Inspection:
         reasons += self._smi_reasons(expected) if smi else []
         reasons += self._file_reasons()
         reasons += self._leftover_reasons()
-        self._memory.keep("gpus", {"files": files, "smi": smi})
+        self._memory.keep("gpus", {"files": files, "driver": smi and bool(host.device_files([host.DRIVER]))})
         return reasons
 
     def quick(self, job_gpus: str) -> list[str]:
         """What is wrong as far as a prolog has the time to see."""
         settings = self._settings
-        known = self._memory.get("gpus") or {"files": [], "smi": False}
+        known = self._memory.get("gpus") or {"files": [], "driver": False}
         numbers = [] if settings.gpu_files else checks.gpu_numbers(job_gpus)
         files = list(dict.fromkeys([*known["files"], *(f"/dev/nvidia{number}" for number in numbers)]))
         self._start_files(min(QUICK, settings.file_timeout))
         reasons = checks.device_reasons(files, host.device_files(files))
-        if known["smi"] and not host.device_files([host.DRIVER]):
+        if known["driver"] and not host.device_files([host.DRIVER]):
             reasons.append("the NVIDIA driver is not loaded")
         return reasons + self._xid_reasons(keep=False) + self._file_reasons() + self._leftover_reasons()
 
