@@ -167,10 +167,11 @@ class Metered(FaultInjectingHandler):
         while True:
             with Metered._counting:
                 size = min(wish, Metered.limit - Metered.sent)
-                Metered.sent += max(0, size)
-            if size > 0:
-                return size
-            self._look_for_the_client()
+                # After the limit is read: whoever raised it had seen the process before this one end.
+                self._look_for_the_client()
+                if size > 0:
+                    Metered.sent += size
+                    return size
             time.sleep(0.001)
 
     def _look_for_the_client(self) -> None:
