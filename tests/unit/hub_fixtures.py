@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -176,9 +177,9 @@ class Metered(FaultInjectingHandler):
 
     def _look_for_the_client(self) -> None:
         """The first bytes that are sent to a process that is gone would pass for sent."""
-        with contextlib.suppress(BlockingIOError):
-            if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                raise ConnectionResetError
+        readable = select.select([self.connection], [], [], 0)[0]
+        if readable and not self.connection.recv(1, socket.MSG_PEEK):
+            raise ConnectionResetError
 
 
 def spawn(
