@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -167,17 +168,18 @@ class Metered(FaultInjectingHandler):
         while True:
             with Metered._counting:
                 size = min(wish, Metered.limit - Metered.sent)
-                Metered.sent += max(0, size)
-            if size > 0:
-                return size
-            self._look_for_the_client()
+                # After the limit is read: whoever raised it had seen the process before this one end.
+                self._look_for_the_client()
+                if size > 0:
+                    Metered.sent += size
+                    return size
             time.sleep(0.001)
 
     def _look_for_the_client(self) -> None:
         """The first bytes that are sent to a process that is gone would pass for sent."""
-        with contextlib.suppress(BlockingIOError):
-            if not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-                raise ConnectionResetError
+        readable = select.select([self.connection], [], [], 0)[0]
+        if readable and not self.connection.recv(1, socket.MSG_PEEK):
+            raise ConnectionResetError
 
 
 def spawn(

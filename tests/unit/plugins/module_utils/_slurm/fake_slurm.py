@@ -92,7 +92,7 @@ class FakeSlurm:
 
     def _restart(self) -> None:
         self.killed_at, self.boot_time = float("inf"), int(self.clock)
-        self.jobs = [job for job, _ in self.saved]
+        self.jobs = [job for job, cancelled in self.saved]
         for job, cancelled in self.saved:
             job.cancelled = cancelled
 
