@@ -59,6 +59,11 @@ def release_of(version: str) -> Release:
     return release
 
 
+def version_of_build(folder: str) -> str:
+    """The version in the name of a build's folder, /opt/slurm/VERSION-KEY; "" for no folder."""
+    return re.sub(r"-[0-9a-f]{12}$", "", folder.rpartition("/")[2])
+
+
 def predecessors(release: Release) -> list[Release]:
     """The releases from which one can go to this one, oldest first."""
     place = _place(release)

@@ -11,6 +11,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_version impo
     release_of,
     steps,
     upgrade_problems,
+    version_of_build,
 )
 
 SERVERS = ["ctl", "db"]
@@ -29,6 +30,18 @@ ALL = ["ctl", "db", "gpu1", "gpu2"]
 )
 def test_release_of_a_version(version: str, release: tuple[int, int]) -> None:
     assert release_of(version) == release
+
+
+@pytest.mark.parametrize(
+    ("folder", "version"),
+    [
+        ("/opt/slurm/24.11.5-4+deb13u1-b6a816e18137", "24.11.5-4+deb13u1"),
+        ("/opt/slurm/26.05.4-0123456789ab", "26.05.4"),
+        ("", ""),
+    ],
+)
+def test_version_in_the_name_of_a_build(folder: str, version: str) -> None:
+    assert version_of_build(folder) == version
 
 
 @pytest.mark.parametrize(
