@@ -1,6 +1,6 @@
 """Fetch the source of Slurm 25.11.2, the release that the upgrade scenario goes to, from Ubuntu's public archive.
 
-Prints the path. Kept in the cache. For that test alone: 25.11.2 lacks the security fixes of 25.11.8, which could not be had.
+Prints the path. Kept in the cache. For that test alone: 25.11.2 lacks the fixes of 25.11.8, which could not be had.
 The sum is the one of Ubuntu's index of sources (slurm-wlm 25.11.2-1ubuntu2 of 26.04); the role checks it again.
 """
 
