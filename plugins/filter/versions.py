@@ -27,7 +27,7 @@ def slurm_upgrade_problems(
     try:
         return upgrade_problems(installed, wanted, servers, play)
     except SlurmVersionError as error:
-        raise AnsibleFilterError(f"Comparing the versions of Slurm failed: {error}.") from error
+        raise AnsibleFilterError(f"Comparing the versions of Slurm failed: {error}") from error
 
 
 class FilterModule:
