@@ -14,9 +14,10 @@ from ansible_collections.llmops.cluster.plugins.filter.accounting import FilterM
 from ansible_collections.llmops.cluster.plugins.filter.catalogue import FilterModule as CatalogueFilters
 from ansible_collections.llmops.cluster.plugins.filter.slurm import FilterModule as SlurmFilters
 from ansible_collections.llmops.cluster.plugins.filter.variables import FilterModule as VariableFilters
+from ansible_collections.llmops.cluster.plugins.filter.versions import FilterModule as VersionFilters
 
 FOLDER = Path(__file__).parents[4] / "plugins" / "filter"
-MODULES = (AccountingFilters, CatalogueFilters, SlurmFilters, VariableFilters)
+MODULES = (AccountingFilters, CatalogueFilters, SlurmFilters, VariableFilters, VersionFilters)
 FILTERS = {name: found for module in MODULES for name, found in module().filters().items()}
 
 
@@ -40,6 +41,13 @@ def test_pages_describe_every_option(name: str) -> None:
         ),
         pytest.param("sh_word", ("a\0",), "NUL byte", id="word"),
         pytest.param("hostlist", (["a b"],), "'a b' is no host name", id="hostlist"),
+        pytest.param(
+            "slurm_upgrade_problems",
+            ({"ctl": "26.05.4"}, "26.05", [], ["ctl"]),
+            "^Comparing the versions of Slurm failed: '26.05' is no version of Slurm: one looks like 26.05.4 or "
+            "24.11.5-4\\+deb13u1",
+            id="versions",
+        ),
         pytest.param("slurm_ini", ({"A": "#"},), "'#' cannot be written", id="ini"),
     ],
 )

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Put back what backup_controller.sh saved: recover_controller.sh FOLDER unpack|keys|database|state [UID:GID]
+# FOLDER/recover.tar.zst is the archive; it is unpacked to FOLDER/recover. Each step can be repeated after an interruption;
+# `state` comes last, since a controller that has a state is never overwritten.
+set -euo pipefail
+folder=$1 step=$2
+umask 077
+from=$folder/recover
+case $step in
+  unpack)
+    rm -rf "$from"
+    mkdir "$from"
+    tar --zstd --numeric-owner --same-owner -C "$from" -xf "$folder/recover.tar.zst"
+    cat "$from/about.json"
+    ;;
+  keys)
+    install -d -m 0755 /etc/slurm
+    if [ -e "$from/munge.key" ]; then
+      install -d -m 0700 /etc/munge
+      install -m 0400 "$from/munge.key" /etc/munge/munge.key
+    fi
+    if [ -e "$from/etc/slurm.jwks" ]; then install -m 0600 "$from/etc/slurm.jwks" /etc/slurm/slurm.jwks; fi
+    ;;
+  database)
+    client=$(command -v mariadb || command -v mysql)
+    # An import that was interrupted leaves this mark, and half a database.
+    if [ -e "$folder/importing" ]; then "$client" -e 'drop database if exists slurm_acct_db'; fi
+    tables=$("$client" -N -e "select count(*) from information_schema.tables where table_schema = 'slurm_acct_db'")
+    if [ "$tables" != 0 ]; then
+      echo "the database slurm_acct_db is there and was kept"
+      exit
+    fi
+    touch "$folder/importing"
+    "$client" -e 'create database if not exists slurm_acct_db'
+    "$client" slurm_acct_db <"$from/database.sql"
+    rm "$folder/importing"
+    echo imported
+    ;;
+  state)
+    chown -R "$3" "$from/state"
+    chmod 0700 "$from/state"
+    rmdir /var/spool/slurmctld 2>/dev/null || true
+    mv -T "$from/state" /var/spool/slurmctld
+    rm -rf "$from" "$folder/recover.tar.zst"
+    ;;
+  *) echo "no such step: $step" >&2; exit 2 ;;
+esac
