@@ -110,7 +110,7 @@ def _handler(cloud: Cloud) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Nothing: what matters is in the controller's journal."""
 
     return Handler

@@ -190,7 +190,7 @@ class Elastic:
             self.slurm.down(names, reason)
         for partition in newly:
             log.critical("partition %s is protected: %s", partition, memory.protected[partition].message)
-        off = [name for name in self.settings.nodes if newly and name in nodes and nodes[name].powered_down]
+        off = [name for name in self.settings.nodes if newly and name in nodes and nodes[name].waiting]
         reasons = {name: decide.protection(memory, nodes[name]) for name in off if name not in failed}
         for reason, names in _by_reason({name: reason for name, reason in reasons.items() if reason}).items():
             self.slurm.drain(names, reason)

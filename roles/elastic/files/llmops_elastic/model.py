@@ -55,6 +55,11 @@ class Node:
         return "NOT_RESPONDING" in self.flags
 
     @property
+    def waiting(self) -> bool:
+        """Off, and Slurm may ask for it."""
+        return self.powered_down and not (self.down or self.drained)
+
+    @property
     def up(self) -> bool:
         return not (self.powered_down or self.powering_up or self.powering_down or self.down or self.silent)
 

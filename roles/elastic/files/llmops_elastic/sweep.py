@@ -77,7 +77,7 @@ def _node(made: Plan, memory: Memory, settings: Settings, node: Node, alive: boo
     if node.drained and node.reason.startswith(PROTECTED_MARK) and not reason:
         made.undrain.append(node.name)
         made.why[node.name] = "its partition is no longer protected"
-    elif node.powered_down and reason and not node.drained:
+    elif reason and node.waiting:
         made.drain[node.name] = reason
     elif _wants_a_start(memory, settings, node, alive, now):
         made.start.append(node.name)
