@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Driver of elastic nodes for the lab: hands each call to the lab's server. Runs on the controller (docs/elastic.md)."""
+"""Driver of elastic nodes for the lab: hands each call to the lab's server. Runs on ctl; see docs/elastic.md."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class FakeSlurm:
 
 
 class FakeDriver:
-    """Instances in memory. `faults`: node -> kind of what start says; `lost`: nodes whose start is done but not told."""
+    """Instances in memory. `faults`: node -> kind of what start says; `lost`: nodes whose start is not told of."""
 
     def __init__(self) -> None:
         self.instances: dict[str, Instance] = {}

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
 from elastic_fakes import BOOTING, OFF, UP, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 NAMES = ("a", "b", "c", "d")
 SOME = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True)
+FAULTS = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["capacity", "permanent"]))
+KILLED = st.sampled_from(["", "", "start", "stop"])
 
 
 class Elastic(RuleBasedStateMachine):
@@ -45,8 +48,7 @@ class Elastic(RuleBasedStateMachine):
     def _pauses(self) -> dict[str, float]:
         return {name: one.since for name, one in self.world.store.read().nodes.items() if one.phase == "paused"}
 
-    @rule(names=SOME, faults=st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["capacity", "permanent"])),
-          lost=st.sampled_from(["", *NAMES]), killed=st.sampled_from(["", "", "start", "stop"]), together=st.booleans())  # fmt: skip
+    @rule(names=SOME, faults=FAULTS, lost=st.sampled_from(["", *NAMES]), killed=KILLED, together=st.booleans())
     def resume(self, names: list[str], faults: dict[str, str], lost: str, killed: str, together: bool) -> None:
         names = [name for name in names if self._is(name, "IDLE", "POWERED_DOWN") and not self._is(name, "DRAIN")]
         if not names:
@@ -55,7 +57,7 @@ class Elastic(RuleBasedStateMachine):
             self.world.slurm.set(name, BOOTING, reason="")
         driver = self.world.driver
         driver.faults, driver.lost, driver.killed_at = faults, {lost} if lost else set(), killed
-        text = '{"jobs": [{"job_id": 1, "nodes_alloc": "%s"}]}' % ",".join(names) if together else None
+        text = json.dumps({"jobs": [{"job_id": 1, "nodes_alloc": ",".join(names)}]}) if together else None
         before = self._pauses()
         try:
             self.world.elastic.resume(",".join(names), text)
