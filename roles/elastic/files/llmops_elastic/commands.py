@@ -22,7 +22,7 @@ from .parse import parse_jobs
 from .settings import Settings
 from .slurm import Slurm
 from .state import Store
-from .sweep import plan
+from .sweep import plan, waiting
 
 log = logging.getLogger("llmops-elastic")
 
@@ -90,6 +90,7 @@ class Elastic:
             came = decide.observe(memory, nodes)
             if came:
                 log.info("up: %s", ",".join(came))
+            memory.waiting = waiting(memory, nodes, self.settings.nodes, now)
             made = plan(memory, self.settings, nodes, instances, now)
             for name, why in sorted(made.why.items()):
                 log.warning("sweep: %s: %s", name, why)

@@ -136,6 +136,8 @@ class Memory:
     protected: dict[str, Protection] = field(default_factory=dict)
     # Nodes that a playbook works on, and until when they must not be stopped.
     holds: dict[str, float] = field(default_factory=dict)
+    # Nodes that Slurm waits for and of which no resume told us, and when a sweep first saw that.
+    waiting: dict[str, float] = field(default_factory=dict)
 
     def held(self, node: str, now: float) -> bool:
         return self.holds.get(node, 0.0) > now

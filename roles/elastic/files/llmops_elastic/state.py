@@ -37,6 +37,7 @@ def decode(text: str) -> Memory:
             tallies={name: Tally(**one) for name, one in found["tallies"].items()},
             protected={name: Protection(**one) for name, one in found["protected"].items()},
             holds={name: float(until) for name, until in found["holds"].items()},
+            waiting={name: float(since) for name, since in found.get("waiting", {}).items()},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a memory of elastic nodes: {error!r}") from error

@@ -9,7 +9,7 @@ node is off was not started by a resume that is still at work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .decide import PAUSED, STARTING, protection
@@ -91,17 +91,33 @@ def _node(made: Plan, memory: Memory, settings: Settings, node: Node, alive: boo
 
 def _wants_a_start(memory: Memory, settings: Settings, node: Node, alive: bool, now: float) -> bool:
     """A run of resume that was killed before it came to the driver."""
-    if not node.powering_up or node.powered_down or node.down or alive:
+    if not awaited(node) or alive:
         return False
     begun = memory.record(node.name, STARTING)
-    return begun is None or begun.since + settings.start_grace <= now
+    # Slurm marks its nodes before it calls resume, which may be about to take the lock.
+    since = begun.since if begun else memory.waiting.get(node.name, now)
+    return since + settings.start_grace <= now
+
+
+def awaited(node: Node) -> bool:
+    """Slurm waits for its boot."""
+    return node.powering_up and not (node.powered_down or node.down)
+
+
+def waiting(memory: Memory, nodes: Mapping[str, Node], names: Iterable[str], now: float) -> dict[str, float]:
+    """Since when which nodes are waited for without a record of their start."""
+    return {
+        name: memory.waiting.get(name, now)
+        for name in sorted(names)
+        if name in nodes and awaited(nodes[name]) and name not in memory.nodes
+    }
 
 
 def _back_to_the_pool(memory: Memory, node: Node, alive: bool, now: float) -> str:
     paused = memory.record(node.name, PAUSED)
     if paused:
         return "its pause is over" if paused.back_at <= now else ""
-    if node.powering_down or node.powering_up:
+    if node.powering_down or awaited(node):
         return ""
     if node.down and not node.reason.startswith(AUTOMATIC):
         return ""

@@ -7,7 +7,7 @@ import pytest
 from elastic_fakes import BOOTING, OFF, UP, node, settings
 from llmops_elastic.decide import PAUSED, STARTING
 from llmops_elastic.model import Instance, Memory, Node, Protection, Record
-from llmops_elastic.sweep import plan
+from llmops_elastic.sweep import plan, waiting
 
 NOW = 1000.0
 SETTINGS = settings("a", "b")
@@ -32,7 +32,7 @@ def summary(memory: Memory, one: Node, instances: list[Instance]) -> dict[str, o
         pytest.param(BOOTING, RUNS, Record(STARTING, 100), {}, id="booting is Slurm's to time"),
         pytest.param(BOOTING, [], Record(STARTING, 990), {}, id="just asked for"),
         pytest.param(BOOTING, [], Record(STARTING, 900), {"start": ["a"]}, id="a start that was killed"),
-        pytest.param(BOOTING, [], None, {"start": ["a"]}, id="a start that never began"),
+        pytest.param(BOOTING, [], None, {}, id="resume may be about to be called"),
         pytest.param(DOWN, [], Record(PAUSED, 900, back_at=1100), {}, id="paused"),
         pytest.param(DOWN, RUNS, Record(PAUSED, 900, back_at=1100), {"stop": {"a": ["i-1"]}}, id="paused but runs"),
         pytest.param(DOWN, [], Record(PAUSED, 900, back_at=1000), {"power_down": ["a"]}, id="a pause is over"),
@@ -50,6 +50,7 @@ def test_one_node(flags: set[str], instances: list[Instance], record: Record | N
     ("reason", "flags", "back"),
     [
         pytest.param("elastic: broken: x", DOWN, True, id="ours, forgotten"),
+        pytest.param("elastic: broken: x", DOWN | {"POWERING_UP"}, True, id="ours, set down while it booted"),
         pytest.param("ResumeTimeout reached", DOWN | {"POWERED_DOWN"}, True, id="Slurm's own"),
         pytest.param("Not responding", DOWN, True, id="gone"),
         pytest.param("fan is broken", DOWN, False, id="an admin's"),
@@ -79,6 +80,17 @@ def test_what_a_playbook_works_on_is_left_alone() -> None:
     assert summary(memory, node("a", OFF), RUNS) == {}
     memory.holds["a"] = NOW
     assert summary(memory, node("a", OFF), RUNS) == {"stop": {"a": ["i-1"]}}
+
+
+def test_a_start_that_never_began() -> None:
+    memory, nodes = Memory(), {"a": node("a", BOOTING), "b": node("b", UP)}
+    memory.waiting = waiting(memory, nodes, SETTINGS.nodes, 930.0)
+    assert memory.waiting == {"a": 930.0}
+    assert summary(memory, nodes["a"], []) == {"start": ["a"]}
+    memory.waiting = waiting(memory, nodes, SETTINGS.nodes, 950.0)
+    assert memory.waiting == {"a": 930.0}
+    memory.nodes["a"] = Record(STARTING, 960)
+    assert waiting(memory, nodes, SETTINGS.nodes, 960.0) == {}
 
 
 def test_protection_holds_and_ends() -> None:
