@@ -25,8 +25,9 @@ def test_a_node_that_never_comes_up(elastic: Elastic) -> None:
     elastic.cloud.faults["el1"] = "dead"
     # el1 is first in the list, and el2 is there for the second try.
     job = elastic.submit("elsewhere", "--nodes=1")
-    until("Slurm gives el1 up", lambda: "DOWN" in elastic.flags("el1"))
-    assert "elastic: broken: started, but did not come up within ResumeTimeout" in elastic.node("el1")["Reason"]
+    words = "elastic: broken: started, but did not come up within ResumeTimeout"
+    until("Slurm gives el1 up", lambda: words in elastic.node("el1")["Reason"])
+    assert "DOWN" in elastic.flags("el1")
     assert "1 of 3 failures in a row" in elastic.status()
     until("the job ran on the other node", lambda: ended(elastic, job))
     found = elastic.job(job)

@@ -174,6 +174,9 @@ class Elastic:
             self._stop(old)
         verdict = decide.judge(self.driver.start(tokens), jobs)
         self._stop({name: [] for name in [*verdict.failed, *verdict.companions]})
+        for name in verdict.started:
+            memory.nodes[name].accepted = True
+        self.store.write(memory)
         where = decide.addresses(verdict.started, nodes)
         if where:
             self.slurm.set_addresses(where)

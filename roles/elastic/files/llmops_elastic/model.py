@@ -107,6 +107,8 @@ class Record:
     since: float
     # The same for every try of one start: a driver gives it to a cloud as its client token.
     token: str = ""
+    # The driver said ok: what remains is Slurm's to time.
+    accepted: bool = False
     back_at: float = 0.0
     reason: str = ""
 

@@ -94,6 +94,8 @@ def _wants_a_start(memory: Memory, settings: Settings, node: Node, alive: bool, 
     if not awaited(node) or alive:
         return False
     begun = memory.record(node.name, STARTING)
+    if begun and begun.accepted:
+        return False
     # Slurm marks its nodes before it calls resume, which may be about to take the lock.
     since = begun.since if begun else memory.waiting.get(node.name, now)
     return since + settings.start_grace <= now

@@ -32,6 +32,7 @@ def summary(memory: Memory, one: Node, instances: list[Instance]) -> dict[str, o
         pytest.param(BOOTING, RUNS, Record(STARTING, 100), {}, id="booting is Slurm's to time"),
         pytest.param(BOOTING, [], Record(STARTING, 990), {}, id="just asked for"),
         pytest.param(BOOTING, [], Record(STARTING, 900), {"start": ["a"]}, id="a start that was killed"),
+        pytest.param(BOOTING, [], Record(STARTING, 900, accepted=True), {}, id="a start that died is Slurm's to time"),
         pytest.param(BOOTING, [], None, {}, id="resume may be about to be called"),
         pytest.param(DOWN, [], Record(PAUSED, 900, back_at=1100), {}, id="paused"),
         pytest.param(DOWN, RUNS, Record(PAUSED, 900, back_at=1100), {"stop": {"a": ["i-1"]}}, id="paused but runs"),
