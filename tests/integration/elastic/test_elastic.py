@@ -69,7 +69,7 @@ def test_a_resume_that_is_killed_half_way(elastic: Elastic) -> None:
     elastic.cloud.delay = 4
     job = elastic.submit("killed", "--nodelist=el1")
     until("the driver is at work", lambda: ("start", "el1") in elastic.cloud.calls)
-    elastic.run("ctl", "pkill -9 -f /opt/llmops/elastic/bin/elastic-resume")
+    elastic.run("ctl", "pkill -9 -f /opt/llmops/[e]lastic/bin/elastic-resume")
     elastic.cloud.delay = 0
     until("the job ran", lambda: ended(elastic, job))
     assert elastic.cloud.running() == ["el1"]

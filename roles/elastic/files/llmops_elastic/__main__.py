@@ -28,7 +28,7 @@ LINKS = {"elastic-resume": "resume", "elastic-suspend": "suspend", "elastic-resu
 
 
 def words(argv: list[str]) -> list[str]:
-    """The arguments; those of a link begin with its command."""
+    """The arguments after the name of the call; those of a link begin with its command."""
     command = LINKS.get(os.path.basename(argv[0]))
     return [command, *argv[1:]] if command else argv[1:]
 
@@ -93,7 +93,7 @@ def build(settings: Settings) -> Elastic:
 
 def main() -> int:
     jobs = resume_file()
-    arguments = parser().parse_args(words(sys.argv))
+    arguments = parser().parse_args(words(sys.argv[1:]))
     set_up_log()
     try:
         settings = load(arguments.settings)

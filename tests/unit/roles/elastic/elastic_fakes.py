@@ -19,10 +19,15 @@ BOOTING = frozenset({"ALLOCATED", "CLOUD", "POWERING_UP", "NOT_RESPONDING"})
 UP = frozenset({"IDLE", "CLOUD"})
 
 
-def node(name: str, flags: Iterable[str] = UP, **more: object) -> Node:
-    return Node(
-        name=name, flags=frozenset(flags), **{"address": name, "hostname": name, "partitions": ("gpu",), **more}
-    )  # type: ignore[arg-type]
+def node(
+    name: str,
+    flags: Iterable[str] = UP,
+    address: str = "",
+    hostname: str = "",
+    partitions: tuple[str, ...] = ("gpu",),
+    reason: str = "",
+) -> Node:
+    return Node(name, frozenset(flags), address or name, hostname or name, partitions, reason)
 
 
 def settings(*names: str, **more: object) -> Settings:

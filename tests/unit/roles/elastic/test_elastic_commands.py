@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
-from elastic_fakes import BOOTING, OFF, UP, World
 from llmops_elastic import settings as settings_module
 from llmops_elastic import status
 from llmops_elastic.__main__ import words
 from llmops_elastic.errors import ElasticError
 from llmops_elastic.state import Store
+
+from tests.unit.roles.elastic.elastic_fakes import BOOTING, OFF, UP, World
 
 
 def jobs(*some: tuple[int, str]) -> str:

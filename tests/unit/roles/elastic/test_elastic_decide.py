@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import pytest
-from elastic_fakes import OFF, UP, node, settings
 from llmops_elastic import decide
 from llmops_elastic.model import Instance, Job, Memory, Outcome, Record, Tally
+
+from tests.unit.roles.elastic.elastic_fakes import OFF, UP, node, settings
 
 GOOD = Outcome("ok")
 NONE_LEFT = Outcome("capacity", "none left")

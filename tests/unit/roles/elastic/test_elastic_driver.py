@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from elastic_fakes import settings
 from llmops_elastic.driver import Driver, RefusalError, parse_instances, parse_outcomes
 from llmops_elastic.errors import ElasticError
 from llmops_elastic.model import Instance, Outcome
+
+from tests.unit.roles.elastic.elastic_fakes import settings
 
 
 class Program:

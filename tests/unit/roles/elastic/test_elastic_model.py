@@ -9,10 +9,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from elastic_fakes import BOOTING, OFF, UP, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tests.unit.roles.elastic.elastic_fakes import BOOTING, OFF, UP, World
 
 NAMES = ("a", "b", "c", "d")
 SOME = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True)
@@ -39,7 +40,7 @@ class Elastic(RuleBasedStateMachine):
         while self.world.slurm.to_suspend:
             self.world.elastic.suspend(self.world.slurm.to_suspend.pop())
 
-    def _failed(self, before: dict[str, int]) -> None:
+    def _failed(self, before: dict[str, float]) -> None:
         memory = self.world.store.read()
         for name, record in memory.nodes.items():
             if record.phase == "paused" and before.get(name) != record.since and "capacity" not in record.reason:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from elastic_fakes import BOOTING, OFF, UP, node, settings
 from llmops_elastic.decide import PAUSED, STARTING
 from llmops_elastic.model import Instance, Memory, Node, Protection, Record
 from llmops_elastic.sweep import plan, waiting
+
+from tests.unit.roles.elastic.elastic_fakes import BOOTING, OFF, UP, node, settings
 
 NOW = 1000.0
 SETTINGS = settings("a", "b")
