@@ -64,7 +64,8 @@ def set_up_log() -> None:
         journal = logging.handlers.SysLogHandler("/dev/log")
         journal.ident = "llmops-elastic: "
         log.addHandler(journal)
-    if sys.stderr.isatty() or not log.handlers:
+    # What a service of systemd prints is in the journal too, so there it would be twice.
+    if "JOURNAL_STREAM" not in os.environ or not log.handlers:
         log.addHandler(logging.StreamHandler())
 
 
@@ -101,7 +102,6 @@ def main() -> int:
         said = run(build(settings), arguments, jobs)
     except ElasticError as error:
         log.error("%s failed: %s", arguments.command, error)
-        print(error, file=sys.stderr)
         return 1
     if said:
         print(said)

@@ -59,6 +59,8 @@ class Elastic:
             if held:
                 log.info("suspend: %s left running, a playbook is at work on them", ",".join(held))
             names = [name for name in names if name not in held]
+            if not names:
+                return
             log.info("suspend %s", ",".join(names))
             for name in names:
                 memory.nodes.pop(name, None)
