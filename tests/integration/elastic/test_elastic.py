@@ -43,8 +43,8 @@ def test_many_failures_protect_the_partition(elastic: Elastic) -> None:
     until("it is protected", lambda: "PROTECTED" in elastic.status(), 300)
     assert "3 starts in a row failed" in elastic.status()
     assert "llmops-elastic unprotect gpu" in elastic.run("ctl", "journalctl -t llmops-elastic --no-pager -n 50")
-    drained = {"IDLE", "CLOUD", "DRAIN", "POWERED_DOWN"}
-    until("no node can be asked for", lambda: all(elastic.flags(name) == drained for name in ("el1", "el2")), 240)
+    until("no node can be asked for", lambda: all("DRAIN" in elastic.flags(name) for name in ("el1", "el2")))
+    assert elastic.cloud.running() == []
     assert "elastic: protected: partition gpu: 3 starts in a row failed" in elastic.run("ctl", "sinfo -R -h -o %100E")
     assert elastic.job(job)["JobState"] == "PENDING"
     elastic.cloud.faults.clear()

@@ -77,7 +77,7 @@ def _node(made: Plan, memory: Memory, settings: Settings, node: Node, alive: boo
     if node.drained and node.reason.startswith(PROTECTED_MARK) and not reason:
         made.undrain.append(node.name)
         made.why[node.name] = "its partition is no longer protected"
-    elif reason and node.waiting:
+    elif reason and not node.drained and (node.powered_down or memory.record(node.name, PAUSED)):
         made.drain[node.name] = reason
     elif _wants_a_start(memory, settings, node, alive, now):
         made.start.append(node.name)
@@ -118,7 +118,8 @@ def waiting(memory: Memory, nodes: Mapping[str, Node], names: Iterable[str], now
 def _back_to_the_pool(memory: Memory, node: Node, alive: bool, now: float) -> str:
     paused = memory.record(node.name, PAUSED)
     if paused:
-        return "its pause is over" if paused.back_at <= now else ""
+        over = paused.back_at <= now and not protection(memory, node)
+        return "its pause is over" if over else ""
     if node.powering_down or awaited(node):
         return ""
     if node.down and not node.reason.startswith(AUTOMATIC):

@@ -99,6 +99,7 @@ def test_protected_after_failures_and_left_by_hand(world: World) -> None:
     assert said.startswith("PROTECTED since ")
     assert "llmops-elastic unprotect gpu" in said
     assert world.elastic.unprotect("gpu") == "gpu: its nodes are started again."
+    world.elastic.sweep()
     assert all(world.slurm.table[name].flags == OFF for name in "abc")
     assert world.store.read().tallies == {}
     assert world.elastic.unprotect("gpu") == "gpu was not protected."

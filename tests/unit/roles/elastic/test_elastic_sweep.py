@@ -102,6 +102,9 @@ def test_protection_holds_and_ends() -> None:
     drained = node("a", OFF | {"DRAIN"}, reason=words)
     assert summary(shielded, drained, []) == {}
     assert summary(Memory(), drained, []) == {"undrain": ["a"]}
+    paused = Memory(protected=PROTECTED, nodes={"a": Record(PAUSED, 1, back_at=2)})
+    assert summary(paused, node("a", DOWN, reason="elastic: broken"), []) == {"drain": {"a": words}}
+    assert summary(paused, node("a", DOWN | {"DRAIN"}, reason=words), []) == {}
     by_hand = node("a", OFF | {"DRAIN"}, reason="fan is broken")
     assert summary(Memory(), by_hand, []) == {}
     assert summary(shielded, node("a", UP), RUNS) == {}
