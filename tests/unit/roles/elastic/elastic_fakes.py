@@ -79,7 +79,8 @@ class FakeSlurm:
     def down(self, names: Sequence[str], reason: str) -> None:
         for name in names:
             self.told.append(f"down {name}: {reason}")
-            flags = self.table[name].flags - {"IDLE", "ALLOCATED", "POWERING_UP", "NOT_RESPONDING"}
+            # slurmctld keeps POWERING_UP: its clock for the boot runs on, and ends in a call of ResumeFailProgram.
+            flags = self.table[name].flags - {"IDLE", "ALLOCATED", "NOT_RESPONDING"}
             self.set(name, flags | {"DOWN"}, reason=reason)
 
     def power_down(self, names: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ class Elastic(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def comes_up(self, name: str) -> None:
-        if self._is(name, "POWERING_UP") and self.world.driver.of(name):
+        if self._is(name, "POWERING_UP") and not self._is(name, "DOWN") and self.world.driver.of(name):
             self.world.slurm.set(name, UP)
 
     @rule(name=st.sampled_from(NAMES))
