@@ -9,11 +9,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import demo, hosts, hub, image, machine, podman
+from . import cloud, demo, hosts, hub, image, machine, podman
 from .errors import LabError
 from .settings import CHECKOUT, Lab, load
 
@@ -26,6 +27,9 @@ def main() -> int:
             print(demo.environment_lines(lab))
             return 0
         machine.check_tools()
+        if arguments.command == "cloud":
+            # Beside other commands on this lab, so without their lock.
+            _cloud(lab)
         if arguments.command in ("up", "demo"):
             machine.check_room()
         with _only_one(lab):
@@ -68,6 +72,12 @@ def _status(lab: Lab) -> None:
         print(f"{name}  {state}")
 
 
+def _cloud(lab: Lab) -> None:
+    with cloud.Cloud(lab) as server:
+        print(f"lab {lab.name}: {', '.join(server.hosts)} can be switched by {lab.facts()['cloud_url']}", flush=True)
+        threading.Event().wait()
+
+
 _COMMANDS = {"up": _up, "down": _down, "status": _status, "demo": demo.run}
 
 
@@ -86,7 +96,7 @@ def _only_one(lab: Lab) -> Iterator[None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
-    parser.add_argument("command", choices=[*_COMMANDS, "env"])
+    parser.add_argument("command", choices=[*_COMMANDS, "cloud", "env"])
     parser.add_argument("--name", default=os.environ.get("LLMOPS_LAB", "demo"), help="which lab (default: demo)")
     parser.add_argument("--inventory", default=str(CHECKOUT / "inventory/lab"), help="folder with hosts.yml")
     parser.add_argument("--no-hub", action="store_true", help="with up: without the stand-in for the model hub")

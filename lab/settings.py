@@ -45,6 +45,8 @@ class Host:
     gpus: int = 0
     # This host sees the cache folder of the machine, so what it builds outlives the lab.
     artifact_cache: bool = False
+    # The lab's cloud (cloud.py) may switch it on and off.
+    elastic: bool = False
 
 
 @dataclass
@@ -126,6 +128,7 @@ def _hosts(tree: dict[str, Any] | None) -> list[Host]:
                     octet=int(merged["lab_octet"]),
                     gpus=int(merged.get("lab_gpus", 0)),
                     artifact_cache=bool(merged.get("lab_artifact_cache", False)),
+                    elastic=bool(merged.get("lab_elastic", False)),
                 )
         for child in (group.get("children") or {}).values():
             walk(child, variables)
