@@ -31,11 +31,11 @@ def up(lab: Lab) -> None:
 
 
 def _prune_artifacts() -> None:
-    """Keep the two newest builds of each name: each change of a build's inputs leaves one more, up to a GiB each."""
+    """Keep the two newest builds of a version: each change of a build's inputs leaves one more, up to a GiB each."""
     builds = sorted((cache_dir() / "artifacts").glob("*.tar.zst"), key=lambda path: path.stat().st_mtime, reverse=True)
     kept: Counter[str] = Counter()
     for build in builds:
-        name = build.name.split("-")[0]
+        name = build.name.rsplit("-", 1)[0]
         kept[name] += 1
         if kept[name] > 2:
             build.unlink()
