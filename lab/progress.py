@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -55,8 +55,8 @@ class Progress:
         """One line that is written over on a terminal; elsewhere a line when it lasts."""
         self.clear()
         if self._tty:
-            width = os.get_terminal_size().columns - 1
-            print(f"\r\x1b[K      {text}"[: width + 4], end="", flush=True)
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{f'      {text}'[:width]}", end="", flush=True)
         else:
             self._lasts = threading.Timer(self.patience, lambda: print(f"      {text}", flush=True))
             self._lasts.daemon = True
