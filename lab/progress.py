@@ -82,6 +82,7 @@ def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: di
     tail: list[str] = []
     failure: list[str] = []
     recap: list[str] = []
+    plays: set[str] = set()
     task = ""
     with (
         log.open("w") as record,
@@ -101,7 +102,10 @@ def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: di
             text = line.rstrip()
             tail = [*tail[-30:], text]
             if match := _PLAY.match(text):
-                progress.say(match[1])
+                # A check that each part begins with is told of once.
+                if match[1] not in plays:
+                    progress.say(match[1])
+                plays.add(match[1])
             elif match := _TASK.match(text):
                 task = match[1]
                 progress.now(task)
