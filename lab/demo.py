@@ -111,7 +111,8 @@ def _ask(lab: Lab, progress: Progress) -> None:
         )
     except OpenAIError as error:
         raise LabError(f"asking {served.model} at {served.url} failed: {error}. Try `make demo` again.") from error
-    print(f"\n  You:    {question}\n  {served.model}:  {answer.choices[0].message.content}\n")
+    width = max(len("You"), len(served.model)) + 1
+    print(f"\n  {'You:':{width}}  {question}\n  {served.model + ':':{width}}  {answer.choices[0].message.content}\n")
 
 
 def environment_lines(lab: Lab) -> str:
@@ -130,7 +131,7 @@ def _farewell(lab: Lab) -> None:
     print(f"  Job       {served.job_id} on {served.node}, as the user vllm\n")
     print("  Next:")
     print('    eval "$(make -s demo-env)"; curl -s $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"')
-    print(f"    {_sudo()}ssh -F {lab.ssh_config} {controller} squeue")
+    print(f"    {_sudo()}ssh -F {lab.ssh_config} {controller} squeue --Format=JobID,Name:24,State,NodeList")
     print(f"    {_sudo()}{_which_lab(lab)}.venv/bin/ansible-playbook deploy-vllm-models.yml -e model=mistral")
 
 

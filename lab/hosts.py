@@ -25,6 +25,8 @@ def up(lab: Lab) -> None:
     for host in lab.hosts:
         _container(lab, host, states.get(lab.container(host.name)))
     for host in lab.hosts:
+        # Also of a host that is up: somebody may have stopped it.
+        podman.run("exec", lab.container(host.name), "systemctl", "start", "--no-block", "ssh", check=False)
         _wait_for_ssh(lab, host)
         _settle(lab, host)
     _write_ssh_config(lab)
@@ -106,7 +108,10 @@ def _wait_for_ssh(lab: Lab, host: Host) -> None:
             pass
         if time.monotonic() > deadline:
             log = podman.run("exec", lab.container(host.name), "journalctl", "-n", "20", check=False).stdout
-            raise LabError(f"{host.name} ({address}): no SSH within {BOOT_SECONDS} s of its start. Journal:\n{log}")
+            raise LabError(
+                f"{host.name} ({address}) gave no SSH for {BOOT_SECONDS} s, though its service was started. "
+                f"`make demo-down`, then `make demo`, makes it anew. Its journal:\n{log}"
+            )
         time.sleep(0.2)
 
 

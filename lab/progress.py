@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -55,8 +55,8 @@ class Progress:
         """One line that is written over on a terminal; elsewhere a line when it lasts."""
         self.clear()
         if self._tty:
-            width = os.get_terminal_size().columns - 1
-            print(f"\r\x1b[K      {text}"[: width + 4], end="", flush=True)
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{f'      {text}'[:width]}", end="", flush=True)
         else:
             self._lasts = threading.Timer(self.patience, lambda: print(f"      {text}", flush=True))
             self._lasts.daemon = True
@@ -82,6 +82,7 @@ def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: di
     tail: list[str] = []
     failure: list[str] = []
     recap: list[str] = []
+    plays: set[str] = set()
     task = ""
     with (
         log.open("w") as record,
@@ -101,7 +102,10 @@ def run_playbook(progress: Progress, argv: list[str], cwd: Path, environment: di
             text = line.rstrip()
             tail = [*tail[-30:], text]
             if match := _PLAY.match(text):
-                progress.say(match[1])
+                # A check that each part begins with is told of once.
+                if match[1] not in plays:
+                    progress.say(match[1])
+                plays.add(match[1])
             elif match := _TASK.match(text):
                 task = match[1]
                 progress.now(task)

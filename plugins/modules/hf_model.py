@@ -269,6 +269,8 @@ def argument_spec() -> dict[str, t.Any]:
 
 def invalid_options(params: dict[str, t.Any]) -> str | None:
     """What the argument specification cannot say, or None."""
+    if not os.path.isabs(params["cache_dir"]):
+        return f"cache_dir is {params['cache_dir']}; it must be an absolute path."
     if wrong := invalid_name(params["repo_id"], params["revision"]):
         return wrong
     if not re.fullmatch(r"https?://[\x21-\x7e]+", params["endpoint"]) or "@" in params["endpoint"]:

@@ -152,7 +152,7 @@ options:
       - V(replace) asks Slurm whether it would accept the new job, cancels the old one, waits until it is gone, and
         submits.
       - V(keep) leaves the old job and says so.
-      - V(fail) fails and shows the difference.
+      - V(fail) fails and names the parts that differ.
     type: str
     choices: [replace, keep, fail]
     default: replace
@@ -187,12 +187,8 @@ EXAMPLES = r"""
   llmops.cluster.slurm_job:
     name: vllm-serve-mistral
     script: /home/vllm/vllm-jobs/serve_mistral.sh
+    chdir: /home/vllm/vllm-jobs
     user: vllm
-    options:
-      partition: gpu
-      gres: gpu:1
-      time: "7-00:00:00"
-      requeue: true
     state: running
     queue_timeout: 900
   become: true

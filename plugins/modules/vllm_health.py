@@ -139,6 +139,7 @@ EXAMPLES = r"""
     user: vllm
     state: running
   register: phi3_job
+  become: true
 
 - name: Wait until it answers, wherever Slurm runs it
   llmops.cluster.vllm_health:
@@ -146,6 +147,7 @@ EXAMPLES = r"""
     api_key_file: /etc/llmops/vllm-api-key
     timeout: 900
   register: phi3
+  become: true
 
 - name: Tell where it is
   ansible.builtin.debug:
@@ -157,6 +159,7 @@ EXAMPLES = r"""
     port: 8000
     model: phi3
     api_key_file: /etc/llmops/vllm-api-key
+  become: true
 
 - name: Look once, whatever the answer
   llmops.cluster.vllm_health:
@@ -165,6 +168,7 @@ EXAMPLES = r"""
     timeout: 0
   register: health
   failed_when: false
+  become: true
 
 - name: Stop only what hangs, not what is full
   llmops.cluster.slurm_job:
@@ -172,6 +176,7 @@ EXAMPLES = r"""
     user: vllm
     state: absent
   when: health.state == 'hung'
+  become: true
 
 - name: Wait for an embedding model behind a gateway, three times in a row
   llmops.cluster.vllm_health:
@@ -262,6 +267,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.address import base_url, key_problem, url_problem
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.classify import Verdict
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.client import HttpClient
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.climb import Target
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.endpoint import JobPlaces, Locate, fixed
@@ -386,6 +392,10 @@ def main() -> None:
         required_one_of=[("url", "host", "job_id")],
         supports_check_mode=True,
     )
+    if module.check_mode and all(module.params[name] is None for name in ("url", "host", "job_id")):
+        # The job that would be looked at is one that check mode did not submit, so it has no id.
+        verdict = Verdict("pending", "job", "there is no job to look at: check mode submits none")
+        module.exit_json(changed=False, **Found(verdict, 0).facts)
     if wrong := invalid_options(module.params):
         module.fail_json(msg=wrong)
     try:

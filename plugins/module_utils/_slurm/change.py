@@ -110,8 +110,8 @@ class Changes:
         work.outcome.message = f"{report.subject(old)} differs in {differs} and is left as it is: on_change is keep."
 
     def _refuse(self, work: Work) -> None:
-        old, _differs, diff = self._difference(work)
-        raise ChangeRefusedError(report.change_refused(old), facts={**old.facts(), "diff": diff})
+        old, differs, diff = self._difference(work)
+        raise ChangeRefusedError(report.change_refused(old, differs), facts={**old.facts(), "diff": diff})
 
     def _difference(self, work: Work) -> tuple[Job, str, dict[str, str]]:
         """The live job with all its facts, in what it differs, and the diff."""

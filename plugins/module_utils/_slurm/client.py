@@ -313,8 +313,11 @@ def _ids_in_words(job_ids: Sequence[int]) -> str:
 
 
 def _is_refusal(answer: Completed) -> bool:
-    """Whether sbatch said no itself. One that was killed (by runuser's account: 128 + the signal) says nothing."""
-    said_no = answer.rc is not None and 0 < answer.rc < 128 and bool(answer.err.strip())
+    """Whether sbatch said no itself. One that was killed (by runuser's account: 128 + the signal) says nothing.
+
+    255 is its word for options that it does not take, found before it asks the controller.
+    """
+    said_no = answer.rc is not None and (0 < answer.rc < 128 or answer.rc == 255) and bool(answer.err.strip())
     return said_no and not _NOT_HEARD.search(answer.err)
 
 

@@ -113,9 +113,9 @@ def not_cancelled(jobs: Iterable[Job], seconds: float) -> str:
     )
 
 
-def change_refused(job: Job) -> str:
+def change_refused(job: Job, differs: str) -> str:
     return (
-        f"Changing {title(job)} failed: it is {job.state} with another specification, and on_change is fail. "
+        f"Changing {title(job)} failed: it is {job.state} and differs in {differs}, and on_change is fail. "
         "Set on_change to replace (cancel it and submit anew) or keep (leave it), or cancel it with state=absent."
     )
 

@@ -562,6 +562,7 @@ def test_a_token_that_cannot_be_one_is_not_shown(run: Run, tmp_path: Path, token
             {"repo_id": "../x"},
             "repo_id is '../x'; it must be organisation/name of letters, digits, '.', '_' and single '-'.",
         ),
+        ({"cache_dir": "models"}, "cache_dir is models; it must be an absolute path."),
         ({"max_workers": 0}, "max_workers is 0; it must be at least 1."),
         ({"reserve_bytes": -1}, "reserve_bytes is -1; it must not be negative."),
         (

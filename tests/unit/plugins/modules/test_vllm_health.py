@@ -77,6 +77,13 @@ def test_check_mode_looks_once_and_does_not_fail(run: Run, engine: FakeEngine) -
     assert (found.get("failed", False), found["ready"], found["state"]) == (False, False, "loading")
 
 
+def test_check_mode_has_no_job_to_look_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """The task before it would have submitted the job."""
+    found = run_module(vllm_health.main, capsys, job_id=None, check=True)
+    assert (found.get("failed", False), found["ready"], found["state"]) == (False, False, "pending")
+    assert found["detail"] == "there is no job to look at: check mode submits none"
+
+
 ADDRESS = "must give an http or https address without user or password, like http://gpu1:8000."
 
 

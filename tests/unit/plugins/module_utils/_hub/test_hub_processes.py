@@ -143,11 +143,12 @@ class Reader:
     def _look(self) -> None:
         while not self._stop.is_set():
             found: dict[str, int] = {}
-            for name in self._sizes:
+            # Asked first: what comes by one rename between two looks at its files is not less than all.
+            for name in self._sizes if self._folder.is_dir() else ():
                 try:
                     found[name] = os.stat(self._folder / name).st_size
                 except FileNotFoundError:
-                    # Gone by one rename between two looks is nothing, too.
+                    # And gone by one rename between two looks is nothing.
                     found = {} if not self._folder.is_dir() else found
             if not found:
                 self.nothing += 1

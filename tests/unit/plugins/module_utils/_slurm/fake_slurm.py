@@ -166,6 +166,8 @@ class FakeSlurm:
             return self._answer(argv, "sbatch: bad weather\n")
         if fault == "killed":
             return self._failure(argv, "Killed", rc=137)
+        if fault == "unknown option":
+            return self._failure(argv, "sbatch: unrecognized option '--partion=gpu'", rc=255)
         if fault == "lost after the answer":
             self.boot_time += 1
             return self._answer(argv, f"{self.next_id}\n")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import parse, states
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError, RefusedError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import SECONDS_TO_SAVE, JobWatch
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import FakeSlurm
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.test_slurm_manage import (
@@ -105,6 +105,14 @@ def test_an_sbatch_that_was_killed_has_refused_nothing() -> None:
     slurm = FakeSlurm(submit_faults=["killed"])
     assert present(slurm).changed
     assert len(slurm.live()) == 1
+
+
+def test_an_option_that_sbatch_does_not_know_is_refused_at_once() -> None:
+    """Found before the controller is asked, with an exit code of its own."""
+    slurm = FakeSlurm(submit_faults=["unknown option"])
+    with pytest.raises(RefusedError, match="unrecognized option '--partion=gpu'"):
+        present(slurm)
+    assert len(slurm.called("sbatch")) == 1
 
 
 def test_an_id_that_is_given_again_is_a_new_job() -> None:

@@ -218,14 +218,15 @@ def test_on_change_keep_leaves_the_job() -> None:
     assert [job.job_id for job in slurm.live()] == [1]
 
 
-def test_on_change_fail_shows_the_difference() -> None:
+def test_on_change_fail_names_the_difference() -> None:
     slurm = FakeSlurm()
     present(slurm)
     with pytest.raises(ChangeRefusedError) as caught:
         present(slurm, on_change="fail", options={"gres": "gpu:2", "time": "1:00:00"})
     assert caught.value.message == (
-        "Changing job 1 (vllm-serve-phi3) on gpu1 failed: it is RUNNING with another specification, and on_change is "
-        "fail. Set on_change to replace (cancel it and submit anew) or keep (leave it), or cancel it with state=absent."
+        "Changing job 1 (vllm-serve-phi3) on gpu1 failed: it is RUNNING and differs in script, options, and "
+        "on_change is fail. Set on_change to replace (cancel it and submit anew) or keep (leave it), or cancel it "
+        "with state=absent."
     )
     assert "--gres=gpu:1" in caught.value.facts["diff"]["before"]
     assert "--gres=gpu:2" in caught.value.facts["diff"]["after"]
