@@ -25,8 +25,6 @@ def up(lab: Lab) -> None:
     for host in lab.hosts:
         _container(lab, host, states.get(lab.container(host.name)))
     for host in lab.hosts:
-        # Also of a host that is up: somebody may have stopped it.
-        podman.run("exec", lab.container(host.name), "systemctl", "start", "--no-block", "ssh", check=False)
         _wait_for_ssh(lab, host)
         _settle(lab, host)
     _write_ssh_config(lab)
@@ -81,7 +79,7 @@ def _container(lab: Lab, host: Host, state: str | None) -> None:
     mounts += [f"{folder}:{folder}:ro" for folder in _local_folders(machine.pip_settings())]
     podman.run(
         *("run", "--detach", "--name", name, "--hostname", host.name, "--network-alias", host.name),
-        *("--network", lab.network(lab.facts()["id"]), "--ip", lab.address(host.octet)),
+        *network.place(lab, host.octet),
         *("--systemd=always", "--privileged", "--shm-size", "1g"),
         *(word for mount in mounts for word in ("--volume", mount)),
         image.tag(),
@@ -98,14 +96,12 @@ def _local_folders(settings: dict[str, list[str]]) -> list[str]:
 
 
 def _wait_for_ssh(lab: Lab, host: Host) -> None:
+    if _ssh_answers(lab, host):
+        return
+    # On a host that is up somebody may have stopped it.
+    podman.run("exec", lab.container(host.name), "systemctl", "start", "--no-block", "ssh", check=False)
     address, deadline = lab.address(host.octet), time.monotonic() + BOOT_SECONDS
-    while True:
-        try:
-            with socket.create_connection((address, 22), timeout=2) as connection:
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            pass
+    while not _ssh_answers(lab, host):
         if time.monotonic() > deadline:
             log = podman.run("exec", lab.container(host.name), "journalctl", "-n", "20", check=False).stdout
             raise LabError(
@@ -113,6 +109,14 @@ def _wait_for_ssh(lab: Lab, host: Host) -> None:
                 f"`make demo-down`, then `make demo`, makes it anew. Its journal:\n{log}"
             )
         time.sleep(0.2)
+
+
+def _ssh_answers(lab: Lab, host: Host) -> bool:
+    try:
+        with socket.create_connection((lab.address(host.octet), 22), timeout=2) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
 
 
 def _ssh_key(lab: Lab) -> Path:

@@ -6,7 +6,7 @@ import json
 import time
 import urllib.request
 
-from . import image, podman
+from . import image, network, podman
 from .errors import LabError
 from .settings import CHECKOUT, HUB_OCTET, HUB_PORT, Lab, key_of
 
@@ -28,7 +28,7 @@ def up(lab: Lab) -> None:
         podman.run(
             # Privileged like the hosts: a device filter would need a limit that not every machine lets podman raise.
             *("run", "--detach", "--privileged", "--name", name, "--hostname", "hub", "--network-alias", "hub"),
-            *("--network", lab.network(lab.facts()["id"]), "--ip", lab.address(HUB_OCTET)),
+            *network.place(lab, HUB_OCTET),
             *("--volume", f"{_SERVER}:/srv/server.py:ro", "--volume", f"{_MODELS}:/srv/hub:ro"),
             *("--volume", f"{folder}:/srv/state"),
             image.tag(),

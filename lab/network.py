@@ -24,16 +24,15 @@ def ensure(lab: Lab) -> None:
     lab.state.mkdir(parents=True, exist_ok=True, mode=0o755)
     names = networks(lab)
     if len(names) == 1:
-        facts, subnet = _found(names[0])
-        if {**lab.facts(), **facts} != lab.facts():
-            lab.write_facts(**facts)
-        if not _bridge_is_up(names[0]):
-            _restart(lab, subnet)
+        facts = _found(names[0])
+        lab.write_facts(**facts)
+        if not Path("/sys/class/net", bridge(names[0])).exists():
+            _restart(lab, facts["subnet"])
         return
     remove(lab)
     # Nothing of an earlier lab is of use to this one, and its records name jobs that this one numbers anew.
     shutil.rmtree(lab.state / "shared-home", ignore_errors=True)
-    subnet = machine.free_subnet(_recorded_subnets(lab))
+    subnet = machine.free_subnet(_recorded_subnets())
     # The id keeps SSH connections that outlive a lab (ControlPersist) from being taken for those of its successor.
     lab_id = secrets.token_hex(4)
     podman.run("network", "create", "--subnet", subnet, lab.network(lab_id))
@@ -56,6 +55,16 @@ def networks(lab: Lab) -> list[str]:
     return sorted(name for name in listed if name.startswith(lab.network("")))
 
 
+def place(lab: Lab, octet: int) -> list[str]:
+    """podman's options for a container of this lab with this address."""
+    return ["--network", lab.network(lab.facts()["id"]), "--ip", lab.address(octet)]
+
+
+def bridge(name: str) -> str:
+    """The interface of a network on this machine."""
+    return str(_settings(name)["network_interface"])
+
+
 def _file(name: str) -> Path:
     return cache_dir() / _FOLDER / f"{name}.json"
 
@@ -64,14 +73,9 @@ def _settings(name: str) -> dict[str, Any]:
     return dict(json.loads(_file(name).read_text()))
 
 
-def _found(name: str) -> tuple[dict[str, str], str]:
+def _found(name: str) -> dict[str, str]:
     """The facts that the network itself holds: `lab.json` may be lost, the lab is not."""
-    subnet = str(_settings(name)["subnets"][0]["subnet"])
-    return {"subnet": subnet, "id": name.rsplit(".", 1)[1]}, subnet
-
-
-def _bridge_is_up(name: str) -> bool:
-    return Path("/sys/class/net", _settings(name)["network_interface"]).exists()
+    return {"subnet": str(_settings(name)["subnets"][0]["subnet"]), "id": name.rsplit(".", 1)[1]}
 
 
 def _restart(lab: Lab, subnet: str) -> None:
@@ -86,7 +90,7 @@ def _restart(lab: Lab, subnet: str) -> None:
         podman.run("stop", "--time", "10", name, check=False)
 
 
-def _recorded_subnets(lab: Lab) -> list[str]:
+def _recorded_subnets() -> list[str]:
     """Subnets of labs that are stopped: no route of theirs is there to see."""
     found = []
     for path in state_root().glob("*/lab.json"):

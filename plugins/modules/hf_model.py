@@ -243,7 +243,6 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import (
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.command import read_environment
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
 
 # Seconds until a controller that does not answer makes a removal fail.
@@ -311,7 +310,7 @@ def find_users(module: AnsibleModule, cache: ModelCache, commit: str) -> list[st
         account = connect.find_account(None)
         tools = connect.find_tools(module, account)
         client = SlurmClient(tools, account, os.environ, patience=SLURM_PATIENCE)
-        queue = Queue(client, tools, read_environment(account, os.environ))
+        queue = Queue(client)
         # Only root is shown everybody's scripts; the cache of another user serves that user's jobs.
         user = None if os.geteuid() == 0 else account.name
         others = [other for other in cache.commits() if other != commit]

@@ -343,15 +343,20 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, connect
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError, SpecError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import job_locks, lock_paths
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask_argv, secret_values
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome, result, results
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.request import (
+    TIMEOUTS,
+    check_jobs,
+    check_times,
+    wanted_jobs,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import (
     JobSpec,
     build_spec,
-    check_name,
     odd_time_options,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
@@ -361,12 +366,9 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
-    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
-SHORTEST_INTERVAL = 0.2
 # The place of a script given as text, in what is shown: its temporary path means nothing to anybody.
 TEXT_SCRIPT = "(script_content)"
-TIMEOUTS = ("queue_timeout", "start_timeout", "run_timeout")
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -398,83 +400,6 @@ def argument_spec() -> dict[str, t.Any]:
         "start_timeout": {"type": "int", "default": 600},
         "run_timeout": {"type": "int"},
         "poll_interval": {"type": "float", "default": 2.0},
-    }
-
-
-def check_times(params: dict[str, t.Any]) -> None:
-    for name in TIMEOUTS:
-        if params[name] is not None and params[name] < 0:
-            raise SpecError(f"{name} is {params[name]}. Give 0 or more seconds.")
-    if params["poll_interval"] < SHORTEST_INTERVAL:
-        raise SpecError(f"poll_interval is {params['poll_interval']}. Give at least {SHORTEST_INTERVAL} seconds.")
-
-
-def wanted_jobs(params: dict[str, t.Any], environments: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    """Each job with all its parts: its own, else those of the task."""
-    if params["jobs"] is None:
-        return [{**params, "environment": environments[0]}]
-    jobs = []
-    for job, environment in zip(params["jobs"], environments[1:], strict=True):
-        given = {name: value for name, value in job.items() if value is not None}
-        if "script" in given or "script_content" in given:
-            given = {"script": None, "script_content": None, **given}
-        given["options"] = {**(params["options"] or {}), **(job["options"] or {})}
-        given["environment"] = {**environments[0], **environment}
-        jobs.append({**params, **given})
-    return jobs
-
-
-def check_jobs(jobs: list[dict[str, t.Any]], state: str) -> None:
-    names = [check_name(job["name"]) for job in jobs]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise SpecError(f"jobs has {', '.join(twice)} more than once. Each job needs a name of its own.")
-    for job in jobs:
-        if state != "absent" and not (job["script"] or job["script_content"]):
-            raise SpecError(f"The job {job['name']} has no script. Give script or script_content, for state={state}.")
-
-
-def result(outcome: Outcome, *, key: str | None = None, submit_line: list[str] | None = None) -> dict[str, t.Any]:
-    """The result of one job; every documented key is always there."""
-    found: dict[str, t.Any] = _facts(outcome.job)
-    found["key"] = key or (outcome.job.key if outcome.job else None)
-    if submit_line is not None:
-        found["submit_line"] = submit_line
-    if outcome.tasks:
-        found["tasks"] = [{"array_task_id": task.array_task_id, **_facts(task)} for task in outcome.tasks]
-    found["replaced_job_id"] = outcome.replaced_job_id
-    found["cancelled_job_ids"] = [job.group for job in outcome.cancelled]
-    found["foreign_jobs"] = [job.job_id for job in outcome.foreign]
-    found["changed"] = outcome.changed
-    found["msg"] = outcome.message
-    if outcome.diff is not None:
-        found["diff"] = outcome.diff
-    if outcome.error is not None:
-        found = {**found, **outcome.error.facts, "failed": True, "msg": outcome.error.message}
-        found["changed"] = outcome.changed
-    return found
-
-
-def _facts(job: Job | None) -> dict[str, t.Any]:
-    names = ("job_id", "job_state", "nodes", "batch_host", "exit_code", "signal", "stdout", "stderr", "reason")
-    facts = job.facts() if job else {}
-    return {name: facts.get(name) for name in names}
-
-
-def results(names: list[str], found: list[dict[str, t.Any]]) -> dict[str, t.Any]:
-    """The result of a list of jobs."""
-    failed = [one["msg"] for one in found if one.get("failed")]
-    changed = sum(one["changed"] for one in found)
-    message = "\n".join([f"{len(failed)} of {len(found)} jobs failed.", *failed])
-    return {
-        "jobs": [
-            {"name": name, **{key: value for key, value in one.items() if key != "diff"}}
-            for name, one in zip(names, found, strict=True)
-        ],
-        "changed": changed > 0,
-        "failed": bool(failed),
-        "msg": message if failed else f"{len(found)} jobs are as wanted, {changed} of them changed.",
-        "diff": [one["diff"] for one in found if "diff" in one],
     }
 
 

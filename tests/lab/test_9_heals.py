@@ -74,7 +74,7 @@ def test_a_host_that_was_killed(lab: Lab) -> None:
 
 
 def test_a_bridge_that_is_gone(lab: Lab) -> None:
-    bridge = network._settings(network.networks(lab)[0])["network_interface"]
+    bridge = network.bridge(network.networks(lab)[0])
     subprocess.run(["ip", "link", "delete", bridge], check=True)
     _mended(lab)
 

@@ -16,17 +16,12 @@ import typing as t
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import Runner, run
-
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 
 PROC = Path("/proc")
-# Said of a job of salloc or srun, and of one that has just ended.
-_NO_SCRIPT = re.compile(r"job script not specified|invalid job id", re.IGNORECASE)
 _TAKES_ARGUMENTS = re.compile(r"\$\{?[@*1-9]")
 
 
@@ -37,28 +32,22 @@ class Client(t.Protocol):
 
     def recorded(self, job_id: int) -> Job | None: ...
 
+    def batch_script(self, job_id: int) -> str | None: ...
+
 
 class Queue:
     """The live jobs of the cluster and what they run."""
 
-    def __init__(
-        self, client: Client, tools: command.Tools, environment: Mapping[str, str], runner: Runner = run
-    ) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._tools = tools
-        self._environment = environment
-        self._run = runner
 
     def live(self, user: str | None) -> list[Job]:
         """Jobs of this user, or of all; of an array one task, because all have one script."""
         return list({job.group: job for job in self._client.jobs_named([], user) if job.live}.values())
 
     def script(self, job: Job) -> str | None:
-        """Empty for a job that has none, None for a script that is not shown. scontrol exits with 0 even then."""
-        answer = self._run(command.scontrol_script(self._tools, job.job_id), self._environment)
-        if answer.out:
-            return answer.out
-        return "" if _NO_SCRIPT.search(answer.err) else None
+        """Empty for a job that has none, None for a script that is not shown."""
+        return self._client.batch_script(job.job_id)
 
     def submission(self, job: Job) -> str:
         """The command that submitted it, as far as the controller or accounting tells."""

@@ -30,6 +30,8 @@ MOST_OPINIONS = 10
 
 _NO_JSON = re.compile(r"serializer|data_parser|unrecognized option|invalid option|unknown option|json", re.IGNORECASE)
 _NO_SUCH_JOB = re.compile(r"invalid job id", re.IGNORECASE)
+# Said of a job of salloc or srun, and of one that has just ended.
+_NO_SCRIPT = re.compile(r"job script not specified|invalid job id", re.IGNORECASE)
 _NO_ACCOUNTING = re.compile(r"accounting storage is disabled|accounting_storage/none", re.IGNORECASE)
 # These say that the controller was not heard, not that it said no.
 _NOT_HEARD = re.compile(
@@ -198,10 +200,14 @@ class SlurmClient:
         return self._accounting(lambda sacct, as_json: command.sacct_named(sacct, names, user, as_json=as_json))
 
     def batch_script(self, job_id: int) -> str | None:
-        """The script the controller keeps of a job, when it shows it to this user."""
+        """The script that the controller keeps of a job. Empty for a job that has none, None for one it does not show.
+
+        Slurm 24.11 exits with 0 in all of these cases.
+        """
         answer = self._run(command.scontrol_script(self.tools, job_id), self._read_environment)
-        # Slurm 24.11 exits with 0 and without a word when it does not show the script to this user.
-        return answer.out if answer.rc == 0 and answer.out else None
+        if answer.rc == 0 and answer.out:
+            return answer.out
+        return "" if _NO_SCRIPT.search(answer.err) else None
 
     def submit(self, spec: JobSpec, comment: str, script_path: str, *, test_only: bool = False) -> Submission:
         argv = command.sbatch(self.tools, spec, comment, script_path, test_only=test_only)

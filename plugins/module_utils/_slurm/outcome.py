@@ -37,3 +37,47 @@ class Outcome:
         if seen.foreign:
             outcome.warnings.append(report.foreign(seen.foreign))
         return outcome
+
+
+def result(outcome: Outcome, *, key: str | None = None, submit_line: list[str] | None = None) -> dict[str, t.Any]:
+    """The result of one job; every documented key is always there."""
+    found: dict[str, t.Any] = _facts(outcome.job)
+    found["key"] = key or (outcome.job.key if outcome.job else None)
+    if submit_line is not None:
+        found["submit_line"] = submit_line
+    if outcome.tasks:
+        found["tasks"] = [{"array_task_id": task.array_task_id, **_facts(task)} for task in outcome.tasks]
+    found["replaced_job_id"] = outcome.replaced_job_id
+    found["cancelled_job_ids"] = [job.group for job in outcome.cancelled]
+    found["foreign_jobs"] = [job.job_id for job in outcome.foreign]
+    found["changed"] = outcome.changed
+    found["msg"] = outcome.message
+    if outcome.diff is not None:
+        found["diff"] = outcome.diff
+    if outcome.error is not None:
+        found = {**found, **outcome.error.facts, "failed": True, "msg": outcome.error.message}
+        found["changed"] = outcome.changed
+    return found
+
+
+def results(names: list[str], found: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """The result of a list of jobs."""
+    failed = [one["msg"] for one in found if one.get("failed")]
+    changed = sum(one["changed"] for one in found)
+    message = "\n".join([f"{len(failed)} of {len(found)} jobs failed.", *failed])
+    return {
+        "jobs": [
+            {"name": name, **{key: value for key, value in one.items() if key != "diff"}}
+            for name, one in zip(names, found, strict=True)
+        ],
+        "changed": changed > 0,
+        "failed": bool(failed),
+        "msg": message if failed else f"{len(found)} jobs are as wanted, {changed} of them changed.",
+        "diff": [one["diff"] for one in found if "diff" in one],
+    }
+
+
+def _facts(job: Job | None) -> dict[str, t.Any]:
+    names = ("job_id", "job_state", "nodes", "batch_host", "exit_code", "signal", "stdout", "stderr", "reason")
+    facts = job.facts() if job else {}
+    return {name: facts.get(name) for name in names}

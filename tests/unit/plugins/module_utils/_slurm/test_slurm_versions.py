@@ -12,11 +12,14 @@ from __future__ import annotations
 import functools
 import json
 import typing as t
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import client, parse, states
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import Completed
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import ACCOUNT, TOOLS
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 VERSIONS = ["22.05.8", "24.11.5", "26.05.5"]
@@ -234,3 +237,23 @@ def test_a_job_that_is_not_known(version: str) -> None:
         assert client._NO_JSON.search(unknown["err"])
     else:
         assert unknown["rc"] == 0
+
+
+# Slurm 24.11 exits with 0 each time.
+@pytest.mark.parametrize(
+    ("out", "err", "script"),
+    [
+        ("#!/bin/sh\n", "", "#!/bin/sh\n"),
+        ("", "job script retrieval failed: Invalid job id specified\n", ""),
+        ("", "job script retrieval failed: Job script not specified\n", ""),
+        ("", "job script retrieval failed: Invalid user id\n", None),
+        ("", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n", None),
+    ],
+    ids=["shown", "has-just-ended", "srun", "not-shown", "no-answer"],
+)
+def test_the_script_of_a_job(out: str, err: str, script: str | None) -> None:
+    def runner(argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
+        assert argv == [TOOLS.scontrol, "write", "batch_script", "7", "-"]
+        return Completed(tuple(argv), 0, out, err)
+
+    assert client.SlurmClient(TOOLS, ACCOUNT, {}, runner=runner).batch_script(7) == script
