@@ -53,7 +53,7 @@ def main() -> int:
 
 def _up(lab: Lab) -> None:
     podman.ensure_ready()
-    image.ensure()
+    image.ensure(lab)
     hosts.up(lab)
     names = [host.name for host in lab.hosts]
     print(f"lab {lab.name}: {', '.join(names)} are up; ssh -F {lab.ssh_config} {names[0]}")

@@ -40,7 +40,7 @@ def run(lab: Lab) -> None:
 
     def image_phase() -> None:
         podman.ensure_ready()
-        image.ensure(progress.say)
+        image.ensure(lab, progress.say)
 
     def site() -> None:
         recap.append(_site(lab, progress))

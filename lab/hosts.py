@@ -82,7 +82,7 @@ def _container(lab: Lab, host: Host, state: str | None) -> None:
         *network.place(lab, host.octet),
         *("--systemd=always", "--privileged", "--shm-size", "1g"),
         *(word for mount in mounts for word in ("--volume", mount)),
-        image.tag(),
+        image.tag(host.suite),
     )
 
 

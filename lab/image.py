@@ -1,7 +1,8 @@
-"""The image of a lab host: Debian 12 with systemd and sshd, made from this machine's own package mirror.
+"""The images of lab hosts: Debian with systemd and sshd, made from this machine's own package mirror.
 
 Debian 12 whatever the machine runs, because the CPU build of torch that the lab's vLLM needs exists for its
-Python 3.11. The root file system is cached as a tarball, keyed by what went into it.
+Python 3.11; hosts without vLLM may have another release (`lab_suite` in the lab's inventory). The root file system is
+cached as a tarball, keyed by what went into it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from pathlib import Path
 
 from . import podman
 from .errors import LabError
-from .settings import ADMIN, cache_dir, key_of
+from .settings import ADMIN, SUITE, Lab, cache_dir, key_of
 
-SUITE = "bookworm"
 PACKAGES = (
     "apt-utils,ca-certificates,curl,dbus,iproute2,iputils-ping,libpam-systemd,openssh-server,patch,procps,"
     "python3,python3-apt,python3-venv,sudo,systemd,systemd-sysv,xz-utils,zstd"
@@ -59,39 +59,50 @@ def _apt_settings() -> str:
     return "".join(f"{line}\n" for line in dump.splitlines() if not line.endswith('"";'))
 
 
-def _key() -> str:
+def _key(suite: str) -> str:
     certificates = "".join(p.read_text() for p in sorted(LOCAL_CAS.glob("*.crt"))) if LOCAL_CAS.is_dir() else ""
-    return key_of(SUITE, PACKAGES, *mirrors(), _apt_settings(), certificates, Path(__file__).read_text())
+    return key_of(suite, PACKAGES, *mirrors(), _apt_settings(), certificates, Path(__file__).read_text())
 
 
-def tag() -> str:
-    return f"localhost/llmops-host:{_key()}"
+def tag(suite: str = SUITE) -> str:
+    return f"localhost/llmops-host:{_key(suite)}"
 
 
-def ensure(say: Callable[[str], None] = print) -> None:
-    """Build the image unless podman has it already; `say` is told what takes a while."""
-    if podman.run("image", "exists", tag(), check=False).returncode == 0:
+def ensure(lab: Lab, say: Callable[[str], None] = print) -> None:
+    """Build what images the hosts and the hub of a lab lack; `say` is told what takes a while."""
+    for suite in sorted({SUITE, *(host.suite for host in lab.hosts)}):
+        _ensure(suite, say)
+
+
+def _ensure(suite: str, say: Callable[[str], None]) -> None:
+    if podman.run("image", "exists", tag(suite), check=False).returncode == 0:
         return
-    tarball = cache_dir() / "rootfs" / f"{SUITE}-{_key()}.tar"
+    tarball = cache_dir() / "rootfs" / f"{suite}-{_key(suite)}.tar"
     if not tarball.exists():
-        say(f"Installing Debian {SUITE} into a folder: a minute or two")
-        _make_rootfs(tarball)
+        say(f"Installing Debian {suite} into a folder: a minute or two")
+        _make_rootfs(suite, tarball)
     say("Importing it into podman")
     changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman"]
-    podman.run("import", *(word for change in changes for word in ("--change", change)), str(tarball), tag())
+    podman.run("import", *(word for change in changes for word in ("--change", change)), str(tarball), tag(suite))
 
 
-def _make_rootfs(tarball: Path) -> None:
+def debootstrap(suite: str, root: Path, packages: str) -> list[str]:
+    """The command that installs a release into a folder. One younger than debootstrap is made like sid."""
+    script = Path("/usr/share/debootstrap/scripts") / suite
+    like_sid = [] if script.exists() else [str(script.with_name("sid"))]
+    return ["debootstrap", "--variant=minbase", f"--include={packages}", suite, str(root), mirrors()[0], *like_sid]
+
+
+def _make_rootfs(suite: str, tarball: Path) -> None:
     tarball.parent.mkdir(parents=True, exist_ok=True)
     root = tarball.with_suffix(".making")
     shutil.rmtree(root, ignore_errors=True)
     archive, security = mirrors()
-    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), archive]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(debootstrap(suite, root, PACKAGES), capture_output=True, text=True)
     if done.returncode:
         words = f"{done.stdout[-2000:]}{done.stderr[-500:]}"
-        raise LabError(f"debootstrap of {SUITE} from {archive} failed ({_room(root)}):\n{words}")
-    _configure(root, archive, security)
+        raise LabError(f"debootstrap of {suite} from {archive} failed ({_room(root)}):\n{words}")
+    _configure(suite, root, archive, security)
     partial = tarball.with_suffix(".partial")
     done = subprocess.run(["tar", "-C", str(root), "-cf", str(partial), "."], capture_output=True, text=True)
     if done.returncode:
@@ -105,8 +116,8 @@ def _room(folder: Path) -> str:
     return f"{shutil.disk_usage(folder.parent).free / 2**30:.1f} GiB are free on the disk of {folder.parent}"
 
 
-def _configure(root: Path, archive: str, security: str) -> None:
-    suites = [(archive, SUITE), (archive, f"{SUITE}-updates"), (security, f"{SUITE}-security")]
+def _configure(suite: str, root: Path, archive: str, security: str) -> None:
+    suites = [(archive, suite), (archive, f"{suite}-updates"), (security, f"{suite}-security")]
     files = {
         "etc/apt/sources.list": "".join(f"deb {url} {suite} main\n" for url, suite in suites),
         "etc/apt/apt.conf.d/90lab": _apt_settings(),

@@ -19,6 +19,7 @@ HUB_OCTET = 5
 HUB_PORT = 8080
 # The host user that Ansible logs in as; it may use sudo, like the users of cloud images.
 ADMIN = "admin"
+SUITE = "bookworm"
 _HOST_NAME = r"[a-z][a-z0-9-]{0,29}"
 
 
@@ -45,6 +46,8 @@ class Host:
     gpus: int = 0
     # This host sees the cache folder of the machine, so what it builds outlives the lab.
     artifact_cache: bool = False
+    # The Debian release that it runs.
+    suite: str = SUITE
     # The lab's cloud (cloud.py) may switch it on and off.
     elastic: bool = False
 
@@ -128,6 +131,7 @@ def _hosts(tree: dict[str, Any] | None) -> list[Host]:
                     octet=int(merged["lab_octet"]),
                     gpus=int(merged.get("lab_gpus", 0)),
                     artifact_cache=bool(merged.get("lab_artifact_cache", False)),
+                    suite=str(merged.get("lab_suite", SUITE)),
                     elastic=bool(merged.get("lab_elastic", False)),
                 )
         for child in (group.get("children") or {}).values():

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab.image import LOCAL_CAS, mirrors
+from lab.image import LOCAL_CAS, debootstrap
 
 PACKAGES = "slurmctld slurmd slurm-client slurmdbd munge mariadb-server"
 NODES = ("gpu1", "gpu2")
@@ -80,12 +80,7 @@ sinfo; touch /run/box-ready; exec sleep infinity
 
 
 def make(suite: str, root: Path) -> None:
-    archive, _security = mirrors()
-    script = Path("/usr/share/debootstrap/scripts") / suite
-    command = ["debootstrap", "--variant=minbase", "--include=ca-certificates,iproute2,procps,python3", suite]
-    # A release younger than debootstrap is made like sid.
-    words = [] if script.exists() else [str(script.with_name("sid"))]
-    subprocess.run([*command, str(root), archive, *words], check=True)
+    subprocess.run(debootstrap(suite, root, "ca-certificates,iproute2,procps,python3"), check=True)
     if LOCAL_CAS.is_dir():
         shutil.copytree(LOCAL_CAS, root / "usr/local/share/ca-certificates", dirs_exist_ok=True)
     policy = root / "usr/sbin/policy-rc.d"

@@ -22,7 +22,7 @@ NAME = "faults"
 SLURM_SETTINGS = {
     "SlurmdParameters": "config_overrides",
     "TaskPlugin": "task/none",
-    "SchedulerParameters": "batch_sched_delay=0,sched_min_interval=0",
+    "SchedulerParameters": "batch_sched_delay=0,sched_min_interval=0,nohold_on_prolog_fail",
     "SlurmdTimeout": 20,
     "KillWait": 5,
 }

@@ -33,6 +33,11 @@ def test_hosts_and_their_group_variables(tmp_path: Path) -> None:
     assert lab.hosts == [Host("ctl", 11), Host("gpu1", 12, gpus=2, artifact_cache=True)]
 
 
+def test_a_release_of_its_own(tmp_path: Path) -> None:
+    text = HOSTS.replace("elsewhere: {}", "gpu2: {lab_octet: 13, lab_suite: trixie}")
+    assert [host.suite for host in load("demo", _inventory(tmp_path, text)).hosts] == ["bookworm", "bookworm", "trixie"]
+
+
 def test_the_demo_has_three_hosts() -> None:
     lab = load("demo", CHECKOUT / "inventory/lab")
     assert [(host.name, host.gpus) for host in lab.hosts] == [("ctl", 0), ("gpu1", 2), ("gpu2", 2)]

@@ -25,6 +25,10 @@ if [ -e "$work/stopped" ]; then
   rm "$work/stopped"
 fi
 cp -a /etc/slurm "$work/content/etc"
+# Which elastic nodes there are, what they have, and what was learnt of starting them.
+for path in /var/lib/llmops-elastic /etc/llmops/elastic-nodes.json; do
+  if [ -e "$path" ]; then cp -a "$path" "$work/content/"; fi
+done
 if [ -e /etc/munge/munge.key ]; then cp -a /etc/munge/munge.key "$work/content/munge.key"; fi
 database=false
 if systemctl is-active --quiet slurmdbd; then

@@ -37,6 +37,11 @@ case $step in
     echo imported
     ;;
   state)
+    if [ -d "$from/llmops-elastic" ] && [ ! -e /var/lib/llmops-elastic ]; then
+      chown -R "$3" "$from/llmops-elastic"
+      mv -T "$from/llmops-elastic" /var/lib/llmops-elastic
+    fi
+    if [ -e "$from/elastic-nodes.json" ]; then install -D -m 0644 "$from/elastic-nodes.json" /etc/llmops/elastic-nodes.json; fi
     chown -R "$3" "$from/state"
     chmod 0700 "$from/state"
     rmdir /var/spool/slurmctld 2>/dev/null || true
