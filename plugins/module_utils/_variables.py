@@ -24,6 +24,8 @@ _NOUNS: t.Final = {
     "path": "a path",
     "str": "a text",
 }
+# A variable of ours without a role's prefix, given on the command line. Misspelt it would stand for every model.
+_SELECTION = "model"
 _SECRET = re.compile(r"pass|secret|token", re.IGNORECASE)
 # Words that YAML reads as booleans unless they are quoted.
 _BOOLEAN_WORDS = ("on", "off", "yes", "no", "true", "false")
@@ -32,7 +34,7 @@ _BOOLEAN_WORDS = ("on", "off", "yes", "no", "true", "false")
 def unknown_variables(
     hostvars: Mapping[str, Iterable[str]], hosts: Iterable[str], known: Iterable[str], roles: Iterable[str]
 ) -> list[str]:
-    """A message for each variable that begins with a role's prefix and is none of the known ones.
+    """A message for each variable that begins with a role's prefix, or looks like "model", and is none of the known ones.
 
     A known name may be a pattern, such as vllm_*_revision.
     """
@@ -42,13 +44,20 @@ def unknown_variables(
     found: dict[str, list[str]] = {}
     for host in hosts:
         for name in hostvars[host]:
-            if name.startswith(prefixes) and name not in known and not _matches(name, patterns):
+            if name in known or _matches(name, patterns):
+                continue
+            if name.startswith(prefixes) or _is_nearly(name, _SELECTION):
                 found.setdefault(name, []).append(host)
+    known.add(_SELECTION)
     return [_message(name, hosts_with, sorted(known)) for name, hosts_with in sorted(found.items())]
 
 
 def _matches(name: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_nearly(name: str, wanted: str) -> bool:
+    return name != wanted and bool(difflib.get_close_matches(name, [wanted], cutoff=0.9))
 
 
 def _message(name: str, hosts: list[str], known: list[str]) -> str:

@@ -23,6 +23,8 @@ def _models(*entries: dict[str, object]) -> list[str]:
     [
         (["-e", "model=nosuch"], ["nosuch", "mistral", "phi3"]),
         (["-e", "model="], ["model (or vllm_site_models)", "''", "Leave it out", "mistral", "phi3"]),
+        (["-e", '{"model": []}'], ["model is an empty list", "leave it out"]),
+        (["-e", "modell=phi3"], ["The variable modell (set for", "Did you mean model?"]),
         (["-e", '{"vllm_models": "phi3"}'], ["msg: 'vllm_models: ''phi3'' found; allowed is a list of models.'"]),
         (["-e", '{"vllm_model_overrides": {"phi4": {}}}'], ["vllm_model_overrides: phi4", "Did you mean phi3?"]),
         (
@@ -41,6 +43,8 @@ def _models(*entries: dict[str, object]) -> list[str]:
     ids=[
         "unknown model",
         "no model",
+        "empty list",
+        "misspelt",
         "no list",
         "override",
         "types",
@@ -78,9 +82,9 @@ def test_inventory_without_our_groups_is_refused(site: Cluster, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("settings", "says", "check"),
     [
-        ({"slurm_settings": {"SlurmctldTimout": 5}}, "unrecognized key: SlurmctldTimout", []),
+        ({"slurm_settings": {"SlurmctldTimout": 5}}, "there is no key SlurmctldTimout. Did you mean SlurmctldTimeout?", []),
         ({"slurm_settings": {"SchedulerType": "sched/backfil"}}, 'SchedulerType value "sched/backfil"', ["--check"]),
-        ({"slurm_cgroup_settings": {"ConstrainCors": True}}, "unrecognized key: ConstrainCors", []),
+        ({"slurm_cgroup_settings": {"ConstrainCors": True}}, "there is no key ConstrainCors. Did you mean ConstrainCores?", []),
     ],
     ids=["key", "plugin, in check mode", "key of cgroup.conf"],
 )

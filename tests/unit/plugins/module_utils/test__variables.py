@@ -27,6 +27,11 @@ KNOWN = ["slurm_version", "slurm_partitions", "munge_uid", "munge_*_revision"]
             ],
             id="nothing near, on two hosts",
         ),
+        pytest.param(
+            {"a": {"models": "phi3", "model": "phi3", "mode": "0644", "model_dir": "/m"}},
+            ["The variable models (set for a) is known to no role. Did you mean model?"],
+            id="what would stand for every model",
+        ),
         pytest.param({"a": {"munge_phi3_revision": "main"}}, [], id="a known pattern"),
         pytest.param({"a": {"slurmish": 1, "__slurm_key": 1}}, [], id="only the prefix of a role counts"),
     ],
