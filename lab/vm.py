@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import select
 import shutil
 import signal
@@ -144,17 +145,22 @@ def _console(lab: Lab) -> Path:
 
 
 def _start(lab: Lab, disk: vm_image.Disk, shape: Shape) -> int:
-    """Start it, with KVM if that works; the port of its SSH."""
-    said = ""
-    for accelerator in ("kvm", "tcg,thread=multi") if os.access("/dev/kvm", os.R_OK | os.W_OK) else ("tcg,thread=multi",):
-        port = _free_port()
-        argv = [QEMU, "-accel", accelerator, *_arguments(lab, disk, shape, port)]
-        done = subprocess.run(argv, capture_output=True, text=True)
-        if done.returncode == 0:
-            lab.write_facts(accelerator=accelerator.partition(",")[0])
-            return port
-        said = done.stderr.strip()[-1000:]
-    raise LabError(f"starting {QEMU} failed: {said}")
+    """Start it; the port of its SSH."""
+    accelerator = "kvm" if _has_kvm() else "tcg"
+    port = _free_port()
+    done = subprocess.run(
+        [QEMU, "-accel", accelerator, *_arguments(lab, disk, shape, port)], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise LabError(f"starting {QEMU} with {accelerator} failed: {done.stderr.strip()[-1000:]}")
+    lab.write_facts(accelerator=accelerator)
+    return port
+
+
+def _has_kvm() -> bool:
+    """Whether the processor helps. Some virtual machines have /dev/kvm without it, on which no kernel starts."""
+    flags = set(re.findall(r"\b(?:vmx|svm)\b", Path("/proc/cpuinfo").read_text()))
+    return bool(flags) and os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
 def _free_port() -> int:

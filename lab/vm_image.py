@@ -44,7 +44,7 @@ Before=sysinit.target systemd-tmpfiles-setup-dev.service systemd-tmpfiles-setup.
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/bin/tar -C / --overwrite --no-overwrite-dir -xf /dev/vdc
+ExecStart=/usr/bin/tar -C / --no-overwrite-dir -xf /dev/vdc
 ExecStart=-/usr/bin/hostname -F /etc/hostname
 [Install]
 WantedBy=sysinit.target
