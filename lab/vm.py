@@ -220,8 +220,8 @@ def main() -> int:
         else:
             started = time.monotonic()
             up(lab)
-            how = lab.facts()["accelerator"]
-            print(f"lab {lab.name}: up after {time.monotonic() - started:.0f} s ({how}); ssh -F {lab.ssh_config} {lab.hosts[0].name}")
+            took, how = time.monotonic() - started, lab.facts()["accelerator"]
+            print(f"lab {lab.name}: up after {took:.0f} s ({how}); ssh -F {lab.ssh_config} {lab.hosts[0].name}")
     except LabError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -84,6 +84,8 @@ def ensure(suite: str, say: Callable[[str], None] = print) -> Disk:
     disk = Disk(folder / "root.img", folder / "vmlinuz", folder / "initrd.img")
     with _only_one(folder.parent):
         if not folder.exists():
+            for older in folder.parent.glob(f"{suite}-*"):
+                shutil.rmtree(older)
             say(f"Making the disk of an emulated Debian {suite}: about a minute")
             _make(tarball, disk)
     return disk
@@ -125,7 +127,7 @@ def _install_kernel(root: Path) -> None:
     # As long as it is a folder of this machine, it asks this machine's resolver.
     (root / "etc/resolv.conf").write_text(resolver or Path("/etc/resolv.conf").read_text())
     # Maintainer scripts want /proc; in a namespace of its own the mount goes when they are done.
-    inside = f'mount -t proc proc "$1/proc" && exec chroot "$1" bash -c "$2"'
+    inside = 'mount -t proc proc "$1/proc" && exec chroot "$1" bash -c "$2"'
     _run(
         ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", inside, "sh", str(root), _INSTALL],
         "installing a kernel into the host image",
