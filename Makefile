@@ -14,7 +14,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LLMOPS_CACHE,LLMOPS
 BIN := $(CURDIR)/.venv/bin
 LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
 
-.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-molecule test-lab test-faults test-faults-quick bench clean-cache
+.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-molecule test-lab test-isolation test-faults test-faults-quick bench clean-cache
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,9 @@ test-molecule: venv ## Roles munge and slurm on hosts of their own
 
 test-lab: venv ## Everything, end to end, on a lab of its own
 	@$(ROOT) tests/run lab
+
+test-isolation: venv ## What confines a job, on an emulated machine with cgroup v2 (not part of `make test`)
+	@$(ROOT) tests/run isolation
 
 test-faults: venv ## Every injected fault, beside a plain sbatch-and-retry script; writes build/faults.json
 	@$(ROOT) tests/run faults

@@ -4,21 +4,25 @@ show, such as cgroup v2 on a machine that has it not.
     python -m lab.vm up NAME INVENTORY      # one host; KVM where it can be used, emulation else
     python -m lab.vm down NAME INVENTORY
 
-Each start has a fresh disk over the cached one. The host is reached through a port of 127.0.0.1; it needs no root.
+Each start has a fresh disk over the cached one. The host is reached through a port of 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import re
 import select
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +61,18 @@ def up(lab: Lab, shape: Shape = Shape()) -> None:
     if running(lab) is None:
         disk = vm_image.ensure(host.suite)
         lab.state.mkdir(parents=True, exist_ok=True)
-        lab.write_facts(id=lab.name)
         _make_disks(lab, host, disk, shape)
-        port = _start(lab, disk, shape)
+        port, accelerator = _free_port(), "kvm" if _has_kvm() else "tcg"
+        # All that later commands ask for is written first: whoever finds it running finds its way in too.
+        lab.write_facts(id=lab.name, port=port, accelerator=accelerator)
         _write_ssh_config(lab, host, port)
+        _run(QEMU, "-accel", accelerator, *_arguments(lab, disk, shape, port))
     _wait_for_ssh(lab)
 
 
 def down(lab: Lab) -> None:
     """Switch the host off and remove all that is its own."""
+    _only_host(lab)
     stop(lab)
     shutil.rmtree(lab.state, ignore_errors=True)
 
@@ -86,7 +93,10 @@ def stop(lab: Lab) -> None:
     pid = running(lab)
     if pid is None:
         return
-    handle = os.pidfd_open(pid)
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
     try:
         # Looked at again with the handle held: now it is this process, whatever becomes of its number.
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -100,6 +110,8 @@ def stop(lab: Lab) -> None:
 
 
 def _only_host(lab: Lab) -> Host:
+    if "subnet" in lab.facts():
+        raise LabError(f"lab {lab.name!r} is made of containers: use python -m lab, or another name.")
     if len(lab.hosts) != 1:
         names = ", ".join(host.name for host in lab.hosts)
         raise LabError(f"{lab.inventory}: an emulated lab has one host, which has no network to others; found {names}.")
@@ -144,19 +156,6 @@ def _console(lab: Lab) -> Path:
     return lab.state / "console.log"
 
 
-def _start(lab: Lab, disk: vm_image.Disk, shape: Shape) -> int:
-    """Start it; the port of its SSH."""
-    accelerator = "kvm" if _has_kvm() else "tcg"
-    port = _free_port()
-    done = subprocess.run(
-        [QEMU, "-accel", accelerator, *_arguments(lab, disk, shape, port)], capture_output=True, text=True
-    )
-    if done.returncode:
-        raise LabError(f"starting {QEMU} with {accelerator} failed: {done.stderr.strip()[-1000:]}")
-    lab.write_facts(accelerator=accelerator)
-    return port
-
-
 def _has_kvm() -> bool:
     """Whether the processor helps. Some virtual machines have /dev/kvm without it, on which no kernel starts."""
     flags = set(re.findall(r"\b(?:vmx|svm)\b", Path("/proc/cpuinfo").read_text()))
@@ -173,7 +172,6 @@ def _write_ssh_config(lab: Lab, host: Host, port: int) -> None:
     known = lab.state / "known_hosts"
     public = vm_seed.ssh_key(lab, f"{host.name}_host_key").with_suffix(".pub").read_text().split()
     known.write_text(f"{host.name} {public[0]} {public[1]}\n")
-    lab.write_facts(port=port)
     lab.ssh_config.write_text(
         f"Host {host.name}\n  HostName 127.0.0.1\n  Port {port}\n  HostKeyAlias {host.name}\n  User {ADMIN}\n"
         f"  IdentityFile {vm_seed.ssh_key(lab)}\n  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n"
@@ -203,7 +201,20 @@ def _ssh_answers(port: int) -> bool:
 def _run(*argv: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True)
     if done.returncode:
-        raise LabError(f"{' '.join(argv)} failed: {done.stderr.strip()[-500:]}")
+        raise LabError(f"{shlex.join(argv)} failed: {done.stderr.strip()[-1000:]}")
+
+
+@contextmanager
+def _only_one(lab: Lab) -> Iterator[None]:
+    """As for other labs: one command at a time, or one would start what another removes."""
+    lock = lab.state.parent / f"{lab.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise LabError(f"another command is at work on lab {lab.name!r}; wait for it or stop it.") from error
+        yield
 
 
 def main() -> int:
@@ -215,11 +226,10 @@ def main() -> int:
     try:
         check_tools()
         lab = load(given.name, given.inventory)
-        if given.command == "down":
-            down(lab)
-        else:
-            started = time.monotonic()
-            up(lab)
+        started = time.monotonic()
+        with _only_one(lab):
+            (up if given.command == "up" else down)(lab)
+        if given.command == "up":
             took, how = time.monotonic() - started, lab.facts()["accelerator"]
             print(f"lab {lab.name}: up after {took:.0f} s ({how}); ssh -F {lab.ssh_config} {lab.hosts[0].name}")
     except LabError as error:

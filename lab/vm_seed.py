@@ -44,6 +44,8 @@ def write(lab: Lab, host: Host, path: Path) -> None:
         "etc/pip.conf": "[global]\n" + "".join(f"{option} = {' '.join(words)}\n" for option, words in pip.items()),
         "etc/uv/uv.toml": uv_toml(pip),
     }
+    # The host's private key is in it.
+    path.touch(mode=0o600)
     with tarfile.open(path, "w") as seed:
         folder = _owned(tarfile.TarInfo(_ADMIN_HOME))
         folder.type, folder.mode = tarfile.DIRTYPE, 0o700
@@ -53,7 +55,6 @@ def write(lab: Lab, host: Host, path: Path) -> None:
             entry = _owned(tarfile.TarInfo(name))
             entry.size, entry.mode = len(content), 0o600 if name == _HOST_KEY else 0o644
             seed.addfile(entry, io.BytesIO(content))
-    path.chmod(0o600)
 
 
 def _owned(entry: tarfile.TarInfo) -> tarfile.TarInfo:
