@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .box import Box, json_of
+from .box import FOLDER, Box, json_of
 from .conftest import PLAYBOOK
 
 
@@ -41,6 +41,26 @@ def test_more_than_the_host_has_is_refused(box: Box) -> None:
     done = box.play(PLAYBOOK, "--extra-vars", '{"slurm_node_settings": {"real_memory": 99999}}')
     assert done.rc != 0
     assert "real_memory of box is 99999; allowed is at most" in done.words, done.output[-3000:]
+
+
+def test_a_node_that_grew_is_put_back_in_service(box: Box) -> None:
+    """What the role does when slurm.conf changes, with a node that had one core before."""
+    conf, cpus = "/etc/slurm/slurm.conf", "scontrol show node box --json | grep -q '\"cpus\": {}'"
+    box.sh(f"sed -i 's/ CPUs=2 / CPUs=1 /' {conf} && scontrol reconfigure")
+    box.until(cpus.format(1), "the node has one core")
+    box.sh(f"sed -i 's/ CPUs=1 / CPUs=2 /' {conf} && systemctl restart slurmctld && scontrol reconfigure")
+    box.until(cpus.format(2), "the node has two cores")
+    # Slurm's own fault, without which there were nothing to mend.
+    box.until("sinfo -h -N -o %T%E | grep -q 'drain.*Low CPUs'", "slurmctld drained the node")
+    done = box.play(str(FOLDER / "truth.yml"))
+    assert (done.rc, done.changed) == (0, 1), done.output
+    box.until("sinfo -h -N -o %T | grep -qx idle", "the node is in service")
+
+    # A person's word stays.
+    box.sh("scontrol update nodename=box state=drain reason='Low CPUs, says the admin'")
+    done = box.play(str(FOLDER / "truth.yml"))
+    assert (done.rc, done.changed) == (0, 0), done.output
+    box.sh("scontrol update nodename=box state=resume")
 
 
 def test_a_second_run_changes_nothing(box: Box) -> None:

@@ -20,7 +20,7 @@ def started(box: Box, user: str, command: str) -> int:
 def test_another_users_processes_cannot_be_ended(box: Box) -> None:
     job = box.submit("bob", SMALL, "exec sleep 7010")
     inside = started(box, "bob", "sleep 7010")
-    box.sh("setsid --fork sleep 7011", "bob")
+    box.sh("setsid --fork sleep 7011 <&- >&- 2>&-", "bob")
     outside, daemon = started(box, "bob", "sleep 7011"), int(box.sh("pgrep -x slurmd"))
     for pid in (inside, outside, daemon):
         said = box.sh(f"cd /tmp; srun --quiet {SMALL} bash -c 'kill -9 {pid}' 2>&1", "alice", check=False)
