@@ -23,8 +23,8 @@ def test_the_epilog_ends_what_got_out_of_the_job(box: Box) -> None:
     job = box.submit("alice", SMALL, "exec sleep 7500")
     box.until_running(job)
     box.sh(f"systemd-run --uid=alice --setenv=SLURM_JOB_ID={job} sleep 7501; systemd-run --uid=alice sleep 7502")
-    box.until("[ $(pgrep -u alice -c -f '^sleep 750[12]') = 2 ]", "both run")
+    box.until("[ $(pgrep -u alice -c -f 'sleep 750[12]$') = 2 ]", "both run")
     box.sh(f"scancel {job}", "alice")
-    box.until("! pgrep -u alice -f '^sleep 7501'", "the epilog ended it")
+    box.until("! pgrep -u alice -f 'sleep 7501$'", "the epilog ended it")
     # Hers too, but of no job.
-    box.sh("pgrep -u alice -f '^sleep 7502'")
+    box.sh("pgrep -u alice -f 'sleep 7502$'")
