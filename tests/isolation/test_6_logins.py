@@ -26,7 +26,8 @@ def _opened_again(box: Box) -> Iterator[None]:
 
 def job_of(box: Box, user: str) -> int:
     job = box.submit(user, OPTIONS, "exec sleep 7300")
-    box.until_running(job)
+    # Slurm calls it running before the step for sessions is there; what the job itself starts comes after that step.
+    box.until(f"pgrep -u {user} -f '^sleep 7300'", f"job {job} has started its work")
     return job
 
 
