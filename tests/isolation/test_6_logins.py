@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -69,9 +70,8 @@ def test_a_session_has_what_its_job_has(box: Box) -> None:
 
 def test_a_session_ends_with_its_job_with_all_that_it_started(box: Box) -> None:
     job = job_of(box, "alice")
-    box.sh(
-        f"setsid --fork bash -c 'until pgrep -u alice -f \"^sleep 7401\"; do sleep 1; done; scancel {job}' </dev/null >/dev/null 2>&1"
-    )
+    watcher = f"until pgrep -u alice -f '^sleep 7401'; do sleep 1; done; scancel {job}"
+    box.sh(f"setsid --fork bash -c {shlex.quote(watcher)} </dev/null >/dev/null 2>&1")
     status, _said = box.login("alice", "setsid --fork sleep 7400; sleep 7401")
     assert status == 255
     box.until("! pgrep -u alice -f '^sleep 740'", "what the session started is gone", PATIENCE)
