@@ -125,7 +125,9 @@ options:
     description:
       - Options of C(sbatch) by their long names without the dashes.
       - V(array) makes a job array. It counts as running when one of its tasks runs, and as completed when all have
-        completed. V(dependency) makes it wait for other jobs.
+        completed.
+      - V(dependency) makes it wait for other jobs. Their ids belong to the specification, so a job that waits for one
+        that was made anew is replaced. In check mode a job that would only be made has no id yet, see the example.
       - V(true) gives an option without a value, V(false) leaves it out, a list repeats it.
       - Put quotes around times. YAML reads an unquoted C(1:00:00) as the number 3600, which Slurm takes as minutes.
       - Options this module gives itself are refused, among them C(job-name), C(comment), C(chdir), C(export) and
@@ -240,6 +242,25 @@ EXAMPLES = r"""
     user: vllm
     options: {partition: gpu, gres: "gpu:1", array: "0-99%4"}
     state: completed
+  become: true
+
+- name: Prepare prompts
+  llmops.cluster.slurm_job:
+    name: prepare-prompts
+    script: /home/vllm/prepare.sh
+    user: vllm
+    options: {partition: gpu}
+  register: prepared
+  become: true
+
+- name: Answer them when they are there, without waiting for that here
+  llmops.cluster.slurm_job:
+    name: answer-prompts
+    script: /home/vllm/vllm-jobs/batch_mistral.sh
+    args: [/home/vllm/prompts.jsonl, /home/vllm/answers.jsonl]
+    user: vllm
+    options: "{{ {'partition': 'gpu', 'gres': 'gpu:1'}
+      | combine({'dependency': 'afterok:' ~ prepared.job_id} if prepared.job_id else {}) }}"
   become: true
 
 - name: Stop serving

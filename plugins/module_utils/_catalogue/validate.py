@@ -26,6 +26,14 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema i
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.values import nearest, show
 
+# What listens there on the same hosts: Slurm's daemons by default, and builds and models while they are handed out.
+_TAKEN_PORTS: t.Final = {
+    6817: "slurmctld",
+    6818: "slurmd",
+    6819: "slurmdbd",
+    8098: "model_store_peer_port",
+    8099: "artifact_port",
+}
 # The variables that select: what -e gave, else what the site serves.
 _SELECTION = "model (or vllm_site_models)"
 
@@ -93,6 +101,11 @@ def _check_facts(entry: Mapping[str, t.Any], where: str) -> list[str]:
     if length and context and length > context:
         problems.append(
             f"{where}: max_model_len: {length} found; allowed is at most the model's context_length, {context}."
+        )
+    if entry["port"] in _TAKEN_PORTS:
+        problems.append(
+            f"{where}: port: {entry['port']} found; allowed is any that nothing else listens on, and this one is "
+            f"{_TAKEN_PORTS[entry['port']]}'s."
         )
     if entry["trust_remote_code"] and not re.fullmatch(COMMIT_PATTERN, entry["revision"]):
         problems.append(

@@ -82,6 +82,11 @@ BAD: list[t.Any] = [
         id="revision-odd",
     ),
     pytest.param(
+        {"port": 6818},
+        "port: 6818 found; allowed is any that nothing else listens on, and this one is slurmd's.",
+        id="port-of-slurm",
+    ),
+    pytest.param(
         {"trust_remote_code": True},
         "revision: 'main' found; with trust_remote_code allowed is only a commit of 40 hexadecimal "
         "digits, because any other name may bring new code tomorrow.",
