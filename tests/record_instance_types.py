@@ -1,4 +1,4 @@
-"""Write plugins/module_utils/_instance_types.py from what EC2 answers to DescribeInstanceTypes.
+"""Write the table of plugins/module_utils/_instance_types.py anew, from what EC2 answers to DescribeInstanceTypes.
 
     aws ec2 describe-instance-types --filters Name=processor-info.supported-architecture,Values=x86_64 > types.json
     python -m tests.record_instance_types "aws, $(date +%F)" types.json
@@ -19,39 +19,6 @@ TARGET = Path(__file__).parents[1] / "plugins/module_utils/_instance_types.py"
 FAMILIES = ("g4dn", "g5", "g6", "g6e", "gr6", "g7e", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300")
 # What EC2 calls a GPU -> part of the name that slurmd finds, in lower case with underscores.
 TYPES = {"RTX PRO Server 6000": "rtx_pro_6000"}
-_HEAD = '''# Copyright: llmops.cluster maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""What EC2 instance types with GPUs have. Private to this collection; made by tests/record_instance_types.py."""
-
-from __future__ import annotations
-
-import typing as t
-
-# Where the table is from.
-SOURCE: t.Final = "{source}"
-
-
-class InstanceType(t.NamedTuple):
-    """One instance type. Memory in MiB is what the hypervisor gives; the kernel reports some percent less."""
-
-    vcpus: int
-    cores: int
-    threads_per_core: int
-    memory: int
-    gpus: int
-    gpu_type: str
-    gpu_memory: int
-    disks: int
-    disk_gb: int
-    network_gbps: float
-    efa_interfaces: int
-
-
-# vCPUs, cores, threads a core, memory in MiB; GPUs, their type for GRES, MiB of one; local NVMe disks, GB of one;
-# network in Gbit/s as announced (up to), EFA interfaces at most.
-INSTANCE_TYPES: t.Final[dict[str, InstanceType]] = {{
-'''
 
 
 def _size(name: str) -> tuple[int, int, str]:
@@ -84,7 +51,9 @@ def main() -> None:
         f'    "{name}": InstanceType({", ".join(json.dumps(cell) for cell in _row(wanted[name]))}),\n'
         for name in sorted(wanted, key=_size)
     ]
-    TARGET.write_text(_HEAD.format(source=source) + "".join(lines) + "}\n")
+    head, table, _rows = TARGET.read_text().partition("INSTANCE_TYPES: t.Final[dict[str, InstanceType]] = {\n")
+    head = re.sub(r"(?m)^(SOURCE: t.Final) = .*", rf"\1 = {json.dumps(source)}", head)
+    TARGET.write_text(head + table + "".join(lines) + "}\n")
 
 
 if __name__ == "__main__":

@@ -36,9 +36,11 @@ def slurm_problems(hostvars: t.Any, given: t.Mapping[str, t.Any]) -> list[str]:
     return problems.problems(problems.host_variables(hostvars, names), given)
 
 
-def slurm_hardware(hostvars: t.Any, hosts: list[str]) -> dict[str, t.Any]:
+def slurm_hardware(
+    hostvars: t.Any, hosts: list[str], remembered: t.Mapping[str, t.Any] | None = None
+) -> dict[str, t.Any]:
     """What the role noted of each compute host, in one pass: with many hosts each look into hostvars counts."""
-    return hardware.gathered(hostvars[name] for name in hosts if name in hostvars)
+    return hardware.gathered(((name, hostvars[name]) for name in hosts if name in hostvars), remembered)
 
 
 def nvidia_gres(text: str) -> list[str]:

@@ -23,13 +23,13 @@ _GROUPS: t.Final[Mapping[str, tuple[str, int, int | None]]] = {
 _NEXT = "Correct the groups of the inventory (inventory/static/hosts.yml is a template), or give another one with -i."
 
 
-def inventory_problems(groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """Readable messages, none when every group has the hosts that it needs."""
+def inventory_problems(groups: Mapping[str, Sequence[str]], serving: bool = True) -> list[str]:
+    """Readable messages, none when every group has the hosts that it needs; for Slurm alone without `serving`."""
     found = [name for name in groups if name not in ("all", "ungrouped")]
     problems = [message for name in _GROUPS if (message := _count_problem(name, groups, found))]
     readers = [*groups.get(CONTROLLER, ()), *groups.get(COMPUTE, ())]
     outside = [host for host in dict.fromkeys(readers) if host not in groups.get(CATALOGUE, ())]
-    if outside or not groups.get(CATALOGUE):
+    if serving and (outside or not groups.get(CATALOGUE)):
         lacks = "is missing or empty" if not groups.get(CATALOGUE) else f"lacks {_listed(outside)}"
         problems.append(
             f"The group {CATALOGUE} {lacks}{_near(CATALOGUE, found)}; needed are all hosts of {CONTROLLER} and "

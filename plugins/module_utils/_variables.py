@@ -34,7 +34,7 @@ _BOOLEAN_WORDS = ("on", "off", "yes", "no", "true", "false")
 def unknown_variables(
     hostvars: Mapping[str, Iterable[str]], hosts: Iterable[str], known: Iterable[str], roles: Iterable[str]
 ) -> list[str]:
-    """A message for each variable that begins with a role's prefix, or looks like "model", and is none of the known ones.
+    """A message for each variable that begins with a role's prefix, or looks like "model", and is no known one.
 
     A known name may be a pattern, such as vllm_*_revision.
     """

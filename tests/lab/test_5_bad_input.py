@@ -82,9 +82,17 @@ def test_inventory_without_our_groups_is_refused(site: Cluster, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("settings", "says", "check"),
     [
-        ({"slurm_settings": {"SlurmctldTimout": 5}}, "there is no key SlurmctldTimout. Did you mean SlurmctldTimeout?", []),
+        (
+            {"slurm_settings": {"SlurmctldTimout": 5}},
+            "no key SlurmctldTimout. Did you mean SlurmctldTimeout?",
+            [],
+        ),
         ({"slurm_settings": {"SchedulerType": "sched/backfil"}}, 'SchedulerType value "sched/backfil"', ["--check"]),
-        ({"slurm_cgroup_settings": {"ConstrainCors": True}}, "there is no key ConstrainCors. Did you mean ConstrainCores?", []),
+        (
+            {"slurm_cgroup_settings": {"ConstrainCors": True}},
+            "no key ConstrainCors. Did you mean ConstrainCores?",
+            [],
+        ),
     ],
     ids=["key", "plugin, in check mode", "key of cgroup.conf"],
 )

@@ -148,10 +148,25 @@ def memory_faults(name: str, wanted: int | None, has: int, reserve: int, where: 
     return []
 
 
-def gathered(hosts: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
-    """The nodes, the least memory for a CPU, and the hosts that cannot confine jobs, of all that were looked at."""
-    found = [host["__slurm_hardware"] for host in hosts if "__slurm_hardware" in host]
+def gathered(
+    hosts: t.Iterable[tuple[str, t.Mapping[str, t.Any]]], remembered: t.Mapping[str, t.Any] | None = None
+) -> dict[str, t.Any]:
+    """The nodes, the least memory for a CPU, and the hosts that cannot confine jobs, of all that were looked at.
+
+    What an earlier run found stands for a host that this one leaves out; `unknown` are those of which nothing is known.
+    """
+    by_host: dict[str, t.Any] = {}
+    unknown = []
+    for name, host in hosts:
+        one = host.get("__slurm_hardware") or (remembered or {}).get(name)
+        if one:
+            by_host[name] = one
+        else:
+            unknown.append(name)
+    found = list(by_host.values())
     return {
+        "by_host": by_host,
+        "unknown": unknown,
         "nodes": [one["node"] for one in found],
         "memory_per_cpu": min((int(one["memory_per_cpu"]) for one in found), default=None),
         "without_cgroup": [one["node"]["name"] for one in found if not one["cgroup"]],

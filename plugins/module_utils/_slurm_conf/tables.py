@@ -37,6 +37,10 @@ SETTINGS: t.Final[dict[str, t.Any]] = {
     "SelectTypeParameters": "CR_Core_Memory",
     # A node that rebooted by itself comes back without an administrator.
     "ReturnToService": 2,
+    # For `scontrol reboot`. A server with much memory and eight GPUs takes many minutes until it is back; one that
+    # takes longer than this is set down.
+    "RebootProgram": "/sbin/reboot",
+    "ResumeTimeout": 1800,
     # Both grow with the number of nodes (scale.py), as does JobAcctGatherFrequency.
     "TreeWidth": None,
     "MessageTimeout": None,

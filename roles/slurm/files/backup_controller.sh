@@ -25,8 +25,8 @@ if [ -e "$work/stopped" ]; then
   rm "$work/stopped"
 fi
 cp -a /etc/slurm "$work/content/etc"
-# Which elastic nodes there are, what they have, and what was learnt of starting them.
-for path in /var/lib/llmops-elastic /etc/llmops/elastic-nodes.json; do
+# What was learnt of the nodes, and of starting those that are elastic.
+for path in /var/lib/llmops-elastic /etc/llmops/slurm-hardware.json; do
   if [ -e "$path" ]; then cp -a "$path" "$work/content/"; fi
 done
 if [ -e /etc/munge/munge.key ]; then cp -a /etc/munge/munge.key "$work/content/munge.key"; fi

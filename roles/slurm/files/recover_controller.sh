@@ -41,7 +41,7 @@ case $step in
       chown -R "$3" "$from/llmops-elastic"
       mv -T "$from/llmops-elastic" /var/lib/llmops-elastic
     fi
-    if [ -e "$from/elastic-nodes.json" ]; then install -D -m 0644 "$from/elastic-nodes.json" /etc/llmops/elastic-nodes.json; fi
+    if [ -e "$from/slurm-hardware.json" ]; then install -D -m 0644 "$from/slurm-hardware.json" /etc/llmops/slurm-hardware.json; fi
     chown -R "$3" "$from/state"
     chmod 0700 "$from/state"
     rmdir /var/spool/slurmctld 2>/dev/null || true

@@ -95,12 +95,12 @@ def test_orphans_are_stopped(elastic: Elastic) -> None:
 
 
 def test_site_with_nodes_off_leaves_them_out_and_changes_nothing(elastic: Elastic) -> None:
-    before = elastic.run("ctl", "sha256sum /etc/slurm/slurm.conf /etc/llmops/elastic-nodes.json")
+    before = elastic.run("ctl", "sha256sum /etc/slurm/slurm.conf /etc/llmops/slurm-hardware.json")
     done = elastic.site()
     assert done.rc == 0, done.output[-6000:]
     assert done.changed == 0, done.output
     assert "el1, el2: powered down, so this run leaves them as they are" in done.words
-    assert elastic.run("ctl", "sha256sum /etc/slurm/slurm.conf /etc/llmops/elastic-nodes.json") == before
+    assert elastic.run("ctl", "sha256sum /etc/slurm/slurm.conf /etc/llmops/slurm-hardware.json") == before
     assert elastic.cloud.running() == []
 
 

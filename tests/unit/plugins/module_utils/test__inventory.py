@@ -33,6 +33,10 @@ def test_nothing_to_say(groups: dict[str, list[str]]) -> None:
     assert inventory_problems(groups) == []
 
 
+def test_slurm_alone_needs_no_catalogue() -> None:
+    assert inventory_problems({name: hosts for name, hosts in GOOD.items() if name != "vllm"}, False) == []
+
+
 @pytest.mark.parametrize(
     ("groups", "messages"),
     [

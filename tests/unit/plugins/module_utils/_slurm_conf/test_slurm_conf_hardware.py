@@ -138,12 +138,23 @@ def test_node_of_refuses_a_reserve_above_the_memory() -> None:
 def test_gathered_of_all_hosts() -> None:
     one = {"node": {"name": "a"}, "memory_per_cpu": "3500", "cgroup": True}
     other = {"node": {"name": "b"}, "memory_per_cpu": 3000, "cgroup": False}
-    assert gathered([{"__slurm_hardware": one}, {}, {"__slurm_hardware": other}]) == {
+    seen: dict[str, dict[str, t.Any]] = {"a": {"__slurm_hardware": one}, "c": {}}
+    assert gathered(seen.items()) == {
+        "by_host": {"a": one},
+        "unknown": ["c"],
+        "nodes": [{"name": "a"}],
+        "memory_per_cpu": 3500,
+        "without_cgroup": [],
+    }
+    left_out = {"a": other, "b": other}
+    assert gathered({**seen, "b": {}}.items(), left_out) == {
+        "by_host": {"a": one, "b": other},
+        "unknown": ["c"],
         "nodes": [{"name": "a"}, {"name": "b"}],
         "memory_per_cpu": 3000,
         "without_cgroup": ["b"],
     }
-    assert gathered([{}])["memory_per_cpu"] is None
+    assert gathered([("a", {})])["memory_per_cpu"] is None
 
 
 @pytest.mark.parametrize("name", ["nodes.json", "nodes.txt", "nodes-oneline.txt"])
