@@ -1,0 +1,42 @@
+#!/bin/sh
+# link_packages.sh PREFIX PACKAGE ...: make PREFIX what a build of ours would be, of links to the files of these Debian
+# packages; keep the packages from everybody's upgrades, and the services that they brought from starting at boot.
+# Says "changed" when it changed something.
+set -eu
+prefix=$1
+shift
+
+link() {
+  [ "$(readlink "$2")" = "$1" ] || { ln -sfn "$1" "$2"; echo changed; }
+}
+
+mkdir -p "$prefix/bin" "$prefix/sbin" "$prefix/lib/security"
+dpkg --listfiles "$@" | sort -u | while read -r path; do
+  case $path in
+    */bin/?*) link "$path" "$prefix/bin/${path##*/}" ;;
+    # Debian's emulator of many nodes has daemons of the same names; the link in /usr/sbin may be to either.
+    */sbin/?*) name=${path##*/}; link "$path" "$prefix/sbin/${name%-wlm}" ;;
+    */slurm-wlm/auth_none.so) link "${path%/*}" "$prefix/lib/slurm" ;;
+    */security/pam_*.so) link "$path" "$prefix/lib/security/${path##*/}" ;;
+  esac
+done
+# What other versions had, whose files these packages have replaced.
+find "$prefix/" -xtype l -delete
+for one in /opt/slurm/*/; do
+  one=${one%/}
+  if [ -L "$one/bin/sbatch" ] && [ "$one" != "$prefix" ] && [ "$one" != "$(readlink /opt/slurm/current)" ] && [ ! -L "$one" ]; then
+    rm -r "$one"
+  fi
+done
+
+for package; do
+  apt-mark showhold | grep -qx "$package" || { apt-mark hold "$package" >/dev/null; echo changed; }
+done
+
+# Our units in /etc go before the packages'. A daemon that is not this host's has none of ours.
+for unit in slurmctld slurmd slurmdbd; do
+  if [ ! -e "/etc/systemd/system/$unit.service" ] && systemctl --quiet is-enabled "$unit.service" 2>/dev/null; then
+    systemctl --quiet disable "$unit.service" 2>/dev/null
+    echo changed
+  fi
+done
