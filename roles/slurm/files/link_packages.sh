@@ -29,6 +29,15 @@ for one in /opt/slurm/*/; do
   fi
 done
 
+# The packages' plugstack.conf includes whatever lies in a folder, by a pattern: slurmctld cannot send that to hosts without
+# files of their own, and complains at each start. Somebody's own file or folder stays.
+plugstack=/etc/slurm/plugstack.conf
+if grep -qx 'include /etc/slurm/plugstack.conf.d/\*.conf' "$plugstack" 2>/dev/null && [ "$(grep -c . "$plugstack")" = 1 ] &&
+  [ -z "$(ls -A "$plugstack.d" 2>/dev/null)" ]; then
+  rm "$plugstack"
+  echo changed
+fi
+
 for package; do
   apt-mark showhold | grep -qx "$package" || { apt-mark hold "$package" >/dev/null; echo changed; }
 done
