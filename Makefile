@@ -14,7 +14,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LLMOPS_CACHE,LLMOPS
 BIN := $(CURDIR)/.venv/bin
 LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
 
-.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-molecule test-lab test-faults test-faults-quick bench clean-cache
+.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-faults test-faults-quick bench clean-cache
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -34,7 +34,9 @@ demo-status: ## The containers of the demo
 venv: ## Install the packages and Python tools that the other commands need
 	@lab/bootstrap.sh
 
-test: test-lint test-sanity test-unit test-molecule test-lab test-faults-quick ## All tests (of the faults the quick ones)
+test: test-lint test-sanity test-unit test-molecule-quick test-lab-quick test-faults-quick ## The tests of every change: about an hour
+
+test-all: test-lint test-sanity test-unit test-molecule test-lab test-faults ## All tests: some hours
 
 test-lint: venv ## ruff, mypy, yamllint, ansible-lint, changelog and documentation
 	@tests/run lint
@@ -45,11 +47,17 @@ test-sanity: venv ## ansible-test sanity and units
 test-unit: venv ## Tests that need no host
 	@tests/run unit
 
-test-molecule: venv ## Roles munge and slurm on hosts of their own
+test-molecule: venv ## Roles and playbooks of Slurm on hosts of their own: every scenario
 	@$(ROOT) tests/run molecule
 
-test-lab: venv ## Everything, end to end, on a lab of its own
+test-molecule-quick: venv ## The scenarios munge, slurm and recover
+	@$(ROOT) tests/run molecule munge slurm recover
+
+test-lab: venv ## Everything, end to end, on labs of their own
 	@$(ROOT) tests/run lab
+
+test-lab-quick: venv ## The same without the tests marked slow
+	@$(ROOT) tests/run lab -m "not slow"
 
 test-faults: venv ## Every injected fault, beside a plain sbatch-and-retry script; writes build/faults.json
 	@$(ROOT) tests/run faults

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab.settings import CHECKOUT, cache_dir
 
-from . import jobs, render
+from . import jobs, render, scale
 from .figures import Figure, ratio, table
 from .measure import Bench
 
@@ -84,6 +84,7 @@ def warm() -> list[Figure]:
         bench.memory(),
         bench.ready_share(),
         *jobs.figures(bench.lab),
+        *scale.figures(bench.lab),
     ]
     _lab("down")
     return figures

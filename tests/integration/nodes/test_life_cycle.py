@@ -93,7 +93,9 @@ def test_add_one_without_a_look_at_the_others(nodes: Nodes) -> None:
     assert nodes.works("n3")
 
 
-@pytest.mark.parametrize("limit", ["all", "ctl", "n2", "ctl,n2"])
+@pytest.mark.parametrize(
+    "limit", ["all", *(pytest.param(one, marks=pytest.mark.slow) for one in ("ctl", "n2", "ctl,n2"))]
+)
 def test_again_changes_nothing(nodes: Nodes, limit: str) -> None:
     done = nodes.deploy("--limit", limit)
     assert done.changed == 0, done.output[-5000:]

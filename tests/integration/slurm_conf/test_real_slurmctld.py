@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,11 +17,9 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines i
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.nodes import gres_conf
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.topology import YAML_SINCE, topology_file
 
-from lab import podman
+from lab.second_slurm import FOLDER, ask, name_hosts, settings, write
 from tests.cluster import Cluster
 
-FOLDER = "/var/tmp/llmops-slurm-conf"
-RUNNER = Path(__file__).with_name("run_slurmctld.sh")
 COUNT = 10_000
 NAMES = [f"node{number:05d}" for number in range(COUNT)]
 SHAPE = {
@@ -51,48 +48,6 @@ SAMPLE: Mapping[Any, str] = {
 }
 
 
-def write(site: Cluster, name: str, text: str) -> None:
-    podman.run("exec", "-i", site.lab.container("ctl"), "tee", f"{FOLDER}/{name}", stdin=text)
-
-
-@pytest.fixture
-def version(site: Cluster) -> str:
-    return site.run("ctl", "/opt/slurm/current/sbin/slurmctld -V").split()[-1]
-
-
-@pytest.fixture
-def folder(site: Cluster) -> Iterator[Cluster]:
-    site.run("ctl", f"rm -rf {FOLDER} && install -d -m 0755 {FOLDER}")
-    write(site, "run_slurmctld.sh", RUNNER.read_text())
-    write(
-        site,
-        "hosts",
-        "10.99.0.1 ctl\n" + "".join(f"10.98.{i // 250}.{i % 250 + 1} {name}\n" for i, name in enumerate(NAMES)),
-    )
-    yield site
-    site.run("ctl", f"rm -rf {FOLDER}", check=False)
-
-
-def settings(plugin: str) -> dict[str, Any]:
-    """The collection's own, but for what a second slurmctld must have apart, and for accounting, which would enter the
-    cluster into the lab's database."""
-    return {
-        "ClusterName": "large",
-        "SlurmctldHost": "ctl",
-        "StateSaveLocation": f"{FOLDER}/state",
-        "SlurmctldPidFile": f"{FOLDER}/slurmctld.pid",
-        "SlurmctldLogFile": None,
-        "AccountingStorageType": None,
-        "AccountingStorageTRES": None,
-        "AccountingStoreFlags": None,
-        **({"TopologyPlugin": plugin} if plugin else {}),
-    }
-
-
-def ask(site: Cluster, command: str) -> str:
-    return site.run("ctl", f"bash {FOLDER}/run_slurmctld.sh {FOLDER} bash -c {shlex.quote(command)}")
-
-
 @pytest.mark.parametrize(
     "topologies",
     [
@@ -103,6 +58,7 @@ def ask(site: Cluster, command: str) -> str:
     ],
 )
 def test_ten_thousand_nodes(folder: Cluster, version: str, topologies: list[dict[str, Any]]) -> None:
+    name_hosts(folder.lab, NAMES)
     if len(topologies) > 1 and too_old(version, YAML_SINCE):
         pytest.skip(f"topology.yaml needs Slurm {YAML_SINCE}, this is {version}")
     nodes = [{"name": name, **SHAPE, "gres": ["gpu:a100:7", "nic:4"]} for name in NAMES]
@@ -115,13 +71,13 @@ def test_ten_thousand_nodes(folder: Cluster, version: str, topologies: list[dict
     given = {**settings(found["plugin"]), "GresTypes": ["gpu", "nic"]}
     text = slurm_conf(given, nodes, partitions, defaults, version, [])
     assert len(text) < 4096
-    write(folder, "slurm.conf", text)
-    write(folder, "gres.conf", gres_conf(nodes, version))
-    write(folder, "cgroup.conf", slurm_ini({"CgroupPlugin": "disabled"}, "cgroup.conf", version))
+    write(folder.lab, "slurm.conf", text)
+    write(folder.lab, "gres.conf", gres_conf(nodes, version))
+    write(folder.lab, "cgroup.conf", slurm_ini({"CgroupPlugin": "disabled"}, "cgroup.conf", version))
     if found["name"]:
-        write(folder, found["name"], found["text"])
+        write(folder.lab, found["name"], found["text"])
     told = ask(
-        folder,
+        folder.lab,
         "export PATH=/opt/slurm/current/bin:$PATH; sinfo --noheader --format='%P %D %l'; scontrol show config;"
         "echo; echo ====; scontrol show node node09999 --oneliner;"
         "scontrol show topology | grep -E '(leaf|block)312 ';"
@@ -144,14 +100,15 @@ def test_ten_thousand_nodes(folder: Cluster, version: str, topologies: list[dict
 
 def test_what_slurmctld_refuses_is_seen(folder: Cluster) -> None:
     """The check above would fail: a configuration that is not accepted is reported."""
-    write(folder, "slurm.conf", slurm_conf(settings(""), [], []) + "NodeName=a Cpu=2\n")
+    name_hosts(folder.lab, [])
+    write(folder.lab, "slurm.conf", slurm_conf(settings(""), [], []) + "NodeName=a Cpu=2\n")
     with pytest.raises(Exception, match="unrecognized key: Cpu"):
-        ask(folder, "true")
+        ask(folder.lab, "true")
 
 
 def parses(site: Cluster, lines: Mapping[str, str]) -> dict[str, bool]:
     """Whether Slurm's parser knows the key of each line; the client reads the whole file before it does anything."""
-    write(site, "lines.json", json.dumps(lines))
+    write(site.lab, "lines.json", json.dumps(lines))
     program = f"""
 import json, os, subprocess
 known = {{}}
