@@ -67,7 +67,7 @@ _SETTINGS: t.Final = {
     SWITCH: "PreemptMode",
 }
 
-# The first of the releases 24.11, 25.11, 26.05 and later that knows a key; a key that is not here is known to all of them.
+# The first release from 24.11 on that knows a key; a key that is not here is known to all of them.
 _SINCE: t.Final = {
     "25.11": """
         CertgenType CertgenParameters CliFilterParameters EpilogTimeout HttpParserType JobCompPassScript MetricsType
