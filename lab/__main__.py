@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import cloud, demo, hosts, hub, image, machine, podman
+from . import cloud, demo, hosts, hub, image, machine, podman, vm
 from .errors import LabError
 from .settings import CHECKOUT, Lab, load
 
@@ -60,6 +60,8 @@ def _up(lab: Lab) -> None:
 
 
 def _down(lab: Lab) -> None:
+    # Its state goes below, and with it the only way to find an emulated host.
+    vm.stop(lab)
     podman.ensure_ready()
     hosts.down(lab)
     shutil.rmtree(lab.state, ignore_errors=True)

@@ -77,13 +77,19 @@ def ensure(lab: Lab, say: Callable[[str], None] = print) -> None:
 def _ensure(suite: str, say: Callable[[str], None]) -> None:
     if podman.run("image", "exists", tag(suite), check=False).returncode == 0:
         return
+    tarball = root_filesystem(suite, say)
+    say("Importing it into podman")
+    changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman"]
+    podman.run("import", *(word for change in changes for word in ("--change", change)), str(tarball), tag(suite))
+
+
+def root_filesystem(suite: str, say: Callable[[str], None] = print) -> Path:
+    """The tarball of a release with what every host of a lab needs; made if it is not in the cache."""
     tarball = cache_dir() / "rootfs" / f"{suite}-{_key(suite)}.tar"
     if not tarball.exists():
         say(f"Installing Debian {suite} into a folder: a minute or two")
         _make_rootfs(suite, tarball)
-    say("Importing it into podman")
-    changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman"]
-    podman.run("import", *(word for change in changes for word in ("--change", change)), str(tarball), tag(suite))
+    return tarball
 
 
 def debootstrap(suite: str, root: Path, packages: str) -> list[str]:

@@ -98,8 +98,10 @@ def test_a_resume_that_is_killed_before_it_began(elastic: Elastic) -> None:
 @pytest.mark.slow
 def test_orphans_are_stopped(elastic: Elastic) -> None:
     elastic.cloud.start("el2")
-    until("the sweep stops it", lambda: elastic.cloud.running() == [], 60)
-    assert "its node is powered down" in elastic.run("ctl", "journalctl -t llmops-elastic --no-pager -n 50")
+    until("it is stopped", lambda: elastic.cloud.running() == [])
+    log = elastic.run("ctl", "journalctl -t llmops-elastic --no-pager -n 50")
+    # If its slurmd joins before the sweep comes by, Slurm has an idle node and stops that.
+    assert "its node is powered down" in log or log.splitlines()[-1].endswith("suspend el2")
 
 
 def test_site_with_nodes_off_leaves_them_out_and_changes_nothing(elastic: Elastic) -> None:

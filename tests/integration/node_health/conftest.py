@@ -45,8 +45,9 @@ class Nodes(Cluster):
         return "DRAIN" in state and found == reason
 
     def checks(self, name: str) -> None:
-        """Run the health check now, as slurmd does."""
-        self.run(name, "/usr/local/libexec/llmops/node-health-check")
+        """Run the health check now, as slurmd does. One that finds slurmd's own at work does nothing, so twice."""
+        check = "/usr/local/libexec/llmops/node-health-check"
+        self.run(name, f"{check}; flock /run/llmops-node-health/check.lock true; {check}")
 
     @contextlib.contextmanager
     def without_checks(self, name: str) -> Iterator[None]:
