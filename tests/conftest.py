@@ -2,42 +2,48 @@
 
 Made anew at the start, whatever an earlier run left; removed at the end when all passed, else left for a look. One lab
 serves all groups of a run. A developer sets LLMOPS_TEST_LAB to the name of a lab that is used as it stands, and kept.
+LLMOPS_TEST_SITE names a folder with an inventory and a site.yml that take the place of the demo's.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from lab.settings import CHECKOUT, load
 from tests.cluster import Cluster, Play, lab_command
 
-NAME = "test"
+SITE = Path(os.environ.get("LLMOPS_TEST_SITE", CHECKOUT)).resolve()
+INVENTORY = CHECKOUT / "inventory/lab" if SITE == CHECKOUT else SITE / "inventory"
+NAME = "test" if SITE == CHECKOUT else f"test-{SITE.name}"
 KEPT = os.environ.get("LLMOPS_TEST_LAB")
 
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Three hosts with nothing on them."""
+    where = ("--inventory", str(INVENTORY))
     if KEPT:
-        lab_command("up", KEPT)
-        yield Cluster(load(KEPT, CHECKOUT / "inventory/lab"))
+        lab_command("up", KEPT, *where)
+        yield Cluster(load(KEPT, INVENTORY))
         return
-    lab_command("down", NAME)
-    lab_command("up", NAME)
-    yield Cluster(load(NAME, CHECKOUT / "inventory/lab"))
+    lab_command("down", NAME, *where)
+    lab_command("up", NAME, *where)
+    yield Cluster(load(NAME, INVENTORY))
     if request.session.testsfailed:
-        print(f"\nA test failed: the lab {NAME!r} is left as it is. Remove it: python -m lab down --name {NAME}")
+        remove = f"python -m lab down --name {NAME} --inventory {INVENTORY}"
+        print(f"\nA test failed: the lab {NAME!r} is left as it is. Remove it: {remove}")
     else:
-        lab_command("down", NAME)
+        lab_command("down", NAME, *where)
 
 
 @pytest.fixture(scope="session")
 def first_run(cluster: Cluster) -> Play:
     """site.yml on hosts with nothing on them."""
-    return cluster.play("site.yml")
+    return cluster.play(str(SITE / "site.yml"))
 
 
 @pytest.fixture(scope="session")

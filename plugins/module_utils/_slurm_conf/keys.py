@@ -67,7 +67,7 @@ _SETTINGS: t.Final = {
     SWITCH: "PreemptMode",
 }
 
-# The first of the releases 24.11, 25.11 and 26.05 that knows a key; a key that is not here is known to all of them.
+# The first release from 24.11 on that knows a key; a key that is not here is known to all of them.
 _SINCE: t.Final = {
     "25.11": """
         CertgenType CertgenParameters CliFilterParameters EpilogTimeout HttpParserType JobCompPassScript MetricsType
@@ -75,9 +75,13 @@ _SINCE: t.Final = {
         MaxPurgeLimit StoragePassScript
     """,
     "26.05": """
-        DefRuntimePlugin HealthCheckTimeout LicenseParameters MetricsAuthUsers MetricsParameters SerializerParameters
-        SerializerPlugins SlurmctldHttpAuthParameters SlurmdHttpAuthParameters SlurmrestdHttpAuthParameters
-        SlurmrestdParameters SlurmstepdParameters CgroupJobIdPaths
+        HealthCheckTimeout LicenseParameters MetricsAuthUsers MetricsParameters SlurmctldHttpAuthParameters
+        SlurmdHttpAuthParameters CgroupJobIdPaths
+    """,
+    # Public sources have them; 26.05.5 does not know them.
+    "26.11": """
+        DefRuntimePlugin SerializerParameters SerializerPlugins SlurmrestdHttpAuthParameters SlurmrestdParameters
+        SlurmstepdParameters
     """,
 }
 SINCE: t.Final = {key: release for release, names in _SINCE.items() for key in names.split()}

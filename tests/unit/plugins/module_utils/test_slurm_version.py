@@ -37,6 +37,7 @@ def test_release_of_a_version(version: str, release: tuple[int, int]) -> None:
     [
         ("/opt/slurm/24.11.5-4+deb13u1-b6a816e18137", "24.11.5-4+deb13u1"),
         ("/opt/slurm/26.05.4-0123456789ab", "26.05.4"),
+        ("/opt/slurm/26.05.5-1-0123456789ab", "26.05.5-1"),
         ("", ""),
     ],
 )
