@@ -72,6 +72,13 @@ class Stage:
         """How often systemd has started the controller again."""
         return int(self.run("systemctl show --property=NRestarts --value slurmctld"))
 
+    def restarted(self, before: int, patience: float) -> bool:
+        """Whether it was started again since; systemd counts that some seconds after the old one was killed."""
+        ends = time.monotonic() + patience
+        while self.restarts() <= before and time.monotonic() < ends:
+            time.sleep(0.5)
+        return self.restarts() > before
+
     def happened(self, what: str, so: bool) -> None:
         """A fault that did not happen proves nothing. (A plain script may never come to where it strikes.)"""
         if not so:
