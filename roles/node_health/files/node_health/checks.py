@@ -79,7 +79,7 @@ def gpu_numbers(text: str) -> list[int]:
     """The numbers in SLURM_JOB_GPUS: 0,2-3."""
     numbers: list[int] = []
     for part in re.findall(r"[0-9]+(?:-[0-9]+)?", text):
-        first, _, last = part.partition("-")
+        first, _dash, last = part.partition("-")
         numbers += range(int(first), int(last or first) + 1)
     return numbers
 
@@ -155,7 +155,7 @@ def xids(records: Iterable[str], fatal: Collection[int], after: int = 0) -> dict
     """
     found: dict[str, str] = {}
     for record in records:
-        head, _, text = record.partition(";")
+        head, _semicolon, text = record.partition(";")
         if "NVRM" not in text or not _stamp(head) > after:
             continue
         fault, lost = _XID.search(text), _LOST.search(text)

@@ -52,6 +52,6 @@ def _signal(processes: Sequence[Process], number: signal.Signals, patience: floa
                     handles.add(handle)
         ends = time.monotonic() + patience
         while handles and time.monotonic() < ends:
-            for handle, _ in waiting.poll(max(1, int(1000 * (ends - time.monotonic())))):
+            for handle, _events in waiting.poll(max(1, int(1000 * (ends - time.monotonic())))):
                 waiting.unregister(handle)
                 handles.discard(handle)

@@ -25,7 +25,7 @@ class Process(NamedTuple):
 def job_of_environment(environ: bytes) -> str:
     """The job that a process was started in, from /proc/PID/environ."""
     for variable in environ.split(b"\0"):
-        name, _, value = variable.partition(b"=")
+        name, _equals, value = variable.partition(b"=")
         if name == b"SLURM_JOB_ID":
             return value.decode("ascii", "replace")
     return ""

@@ -125,7 +125,7 @@ def main(
     arguments: Sequence[str],
     settings_file: str = SETTINGS,
     folder: str = FOLDER,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """Run one mode; a fault of ours, whatever it is, counts as nothing seen."""
     mode = arguments[0] if arguments else ""
@@ -135,7 +135,7 @@ def main(
     try:
         with open(settings_file, encoding="utf-8") as file:
             settings = Settings.of(json.load(file))
-        program = Program(settings, folder, environment)
+        program = Program(settings, folder, os.environ if environment is None else environment)
         return int(getattr(program, mode.replace("-", "_"))())
     except Exception as error:
         log(f"{mode} failed and changed nothing: {type(error).__name__}: {error}")
