@@ -14,7 +14,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LLMOPS_CACHE,LLMOPS
 BIN := $(CURDIR)/.venv/bin
 LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
 
-.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-isolation test-faults test-faults-quick bench clean-cache
+.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-packages test-isolation test-faults test-faults-quick bench clean-cache
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ test-lab: venv ## Everything, end to end, on labs of their own
 
 test-lab-quick: venv ## The same without the tests marked slow
 	@$(ROOT) tests/run lab -m "not slow"
+
+test-packages: venv ## What depends on the release of Slurm, with Debian's packages of a newer one (part of test-lab)
+	@$(ROOT) tests/run packages
 
 test-isolation: venv ## What confines a job, on an emulated machine with cgroup v2 (not part of `make test`)
 	@$(ROOT) tests/run isolation

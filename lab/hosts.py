@@ -134,7 +134,7 @@ def _settle(lab: Lab, host: Host) -> None:
     gpus = "".join(f"c /dev/nvidia{index} 0666 root root - 195:{index}\n" for index in range(host.gpus))
     pip = machine.pip_settings()
     conf = "[global]\n" + "".join(f"{option} = {' '.join(values)}\n" for option, values in pip.items())
-    uv = _uv_toml(pip)
+    uv = uv_toml(pip)
     script = f"""set -e
 install -d -m 700 -o {ADMIN} -g {ADMIN} /home/{ADMIN}/.ssh
 printf %s '{public}' | install -m 600 -o {ADMIN} -g {ADMIN} /dev/stdin /home/{ADMIN}/.ssh/authorized_keys
@@ -146,7 +146,7 @@ systemd-tmpfiles --create /etc/tmpfiles.d/lab-gpus.conf
     podman.exec_in(lab.container(host.name), ["bash", "-s"], stdin=script)
 
 
-def _uv_toml(pip: dict[str, list[str]]) -> str:
+def uv_toml(pip: dict[str, list[str]]) -> str:
     """pip's settings in uv's words; uv does not read pip's."""
     quoted = {option: ", ".join(f'"{value}"' for value in values) for option, values in pip.items()}
     lines = [f"find-links = [{quoted['find-links']}]"] if "find-links" in quoted else []

@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 
 from . import machine
-from .hosts import _uv_toml as uv_toml
+from .hosts import uv_toml
 from .settings import ADMIN, Host, Lab
 from .vm_image import ADDRESS
 
