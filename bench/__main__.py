@@ -1,4 +1,4 @@
-"""Measure, print a table, write build/bench.json. Takes about 25 minutes on two cores: it makes a demo from nothing.
+"""Measure, print a table, write build/bench.json. Takes 15 minutes on two quiet cores: it makes a demo from nothing.
 
 `python -m bench --warm` leaves the cold start out and uses the cache that is there; `python -m bench --render` measures
 only the configuration of Slurm, which takes seconds and needs no lab.
