@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from . import cloud, demo, hosts, hub, image, machine, podman, vm
 from .errors import LabError
+from .lock import only_one
 from .settings import CHECKOUT, Lab, load
 
 
@@ -32,7 +30,7 @@ def main() -> int:
             _cloud(lab)
         if arguments.command in ("up", "demo"):
             machine.check_room()
-        with _only_one(lab):
+        with only_one(lab):
             _COMMANDS[arguments.command](lab)
             if arguments.command == "up" and not arguments.no_hub:
                 hub.up(lab)
@@ -81,19 +79,6 @@ def _cloud(lab: Lab) -> None:
 
 
 _COMMANDS = {"up": _up, "down": _down, "status": _status, "demo": demo.run}
-
-
-@contextmanager
-def _only_one(lab: Lab) -> Iterator[None]:
-    """Two runs on one lab would undo each other; the lock dies with its process."""
-    lock = lab.state.parent / f"{lab.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LabError(f"another command is at work on lab {lab.name!r}; wait for it or stop it.") from error
-        yield
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -96,12 +96,13 @@ def _local_folders(settings: dict[str, list[str]]) -> list[str]:
 
 
 def _wait_for_ssh(lab: Lab, host: Host) -> None:
-    if _ssh_answers(lab, host):
+    address = lab.address(host.octet)
+    if ssh_answers(address):
         return
     # On a host that is up somebody may have stopped it.
     podman.run("exec", lab.container(host.name), "systemctl", "start", "--no-block", "ssh", check=False)
-    address, deadline = lab.address(host.octet), time.monotonic() + BOOT_SECONDS
-    while not _ssh_answers(lab, host):
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not ssh_answers(address):
         if time.monotonic() > deadline:
             log = podman.run("exec", lab.container(host.name), "journalctl", "-n", "20", check=False).stdout
             raise LabError(
@@ -111,9 +112,10 @@ def _wait_for_ssh(lab: Lab, host: Host) -> None:
         time.sleep(0.2)
 
 
-def _ssh_answers(lab: Lab, host: Host) -> bool:
+def ssh_answers(address: str, port: int = 22, timeout: float = 2) -> bool:
+    """Whether sshd speaks: a forwarded port takes a connection before the host behind it does."""
     try:
-        with socket.create_connection((lab.address(host.octet), 22), timeout=2) as connection:
+        with socket.create_connection((address, port), timeout=timeout) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

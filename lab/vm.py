@@ -10,7 +10,6 @@ Each start has a fresh disk over the cached one. The host is reached through a p
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import re
 import select
@@ -21,13 +20,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import vm_image, vm_seed
 from .errors import LabError
+from .hosts import ssh_answers
+from .lock import only_one
 from .settings import ADMIN, Host, Lab, load
 
 QEMU = "qemu-system-x86_64"
@@ -181,7 +180,7 @@ def _write_ssh_config(lab: Lab, host: Host, port: int) -> None:
 
 def _wait_for_ssh(lab: Lab) -> None:
     deadline = time.monotonic() + BOOT_SECONDS
-    while not _ssh_answers(int(lab.facts()["port"])):
+    while not ssh_answers("127.0.0.1", int(lab.facts()["port"]), timeout=5):
         if running(lab) is None or time.monotonic() > deadline:
             words = _console(lab).read_text(errors="replace")[-3000:] if _console(lab).exists() else ""
             how = "ended" if running(lab) is None else f"gave no SSH for {BOOT_SECONDS} s"
@@ -189,32 +188,10 @@ def _wait_for_ssh(lab: Lab) -> None:
         time.sleep(0.5)
 
 
-def _ssh_answers(port: int) -> bool:
-    # qemu takes the connection before the host does: only sshd's own word counts.
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            return connection.recv(4) == b"SSH-"
-    except OSError:
-        return False
-
-
 def _run(*argv: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True)
     if done.returncode:
         raise LabError(f"{shlex.join(argv)} failed: {done.stderr.strip()[-1000:]}")
-
-
-@contextmanager
-def _only_one(lab: Lab) -> Iterator[None]:
-    """As for other labs: one command at a time, or one would start what another removes."""
-    lock = lab.state.parent / f"{lab.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LabError(f"another command is at work on lab {lab.name!r}; wait for it or stop it.") from error
-        yield
 
 
 def main() -> int:
@@ -227,7 +204,7 @@ def main() -> int:
         check_tools()
         lab = load(given.name, given.inventory)
         started = time.monotonic()
-        with _only_one(lab):
+        with only_one(lab):
             (up if given.command == "up" else down)(lab)
         if given.command == "up":
             took, how = time.monotonic() - started, lab.facts()["accelerator"]
