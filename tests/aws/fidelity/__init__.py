@@ -1,0 +1,10 @@
+"""What AWS does and moto 5.2.5 does not. Each module changes moto's classes when `apply` is called."""
+
+from __future__ import annotations
+
+from . import console, dependencies, images, launch, network, placement
+
+
+def apply() -> None:
+    for module in (images, placement, launch, console, network, dependencies):
+        module.apply()
