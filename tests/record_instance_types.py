@@ -30,7 +30,7 @@ def _size(name: str) -> tuple[int, int, str]:
 def _row(one: dict[str, Any]) -> tuple[Any, ...]:
     gpu = one["GpuInfo"]["Gpus"][0]
     disks = one.get("InstanceStorageInfo", {}).get("Disks", [{"Count": 0, "SizeInGB": 0}])[0]
-    cpu, network = one["VCpuInfo"], one["NetworkInfo"]
+    cpu, network, ebs = one["VCpuInfo"], one["NetworkInfo"], one["EbsInfo"]["EbsOptimizedInfo"]
     kind = TYPES.get(gpu["Name"], gpu["Name"].lower().replace(" ", "_"))
     # "Up to 25 Gigabit", "4x 100 Gigabit": what is announced; the cards' own peaks add up to more than that.
     cards, gigabits = re.findall(r"(?:([0-9]+)x )?([0-9.]+) Gigabit", network["NetworkPerformance"])[0]
@@ -38,6 +38,7 @@ def _row(one: dict[str, Any]) -> tuple[Any, ...]:
         *(cpu["DefaultVCpus"], cpu["DefaultCores"], cpu["DefaultThreadsPerCore"], one["MemoryInfo"]["SizeInMiB"]),
         *(gpu["Count"], kind, gpu["MemoryInfo"]["SizeInMiB"], disks["Count"], disks["SizeInGB"]),
         *(int(cards or 1) * float(gigabits), network.get("EfaInfo", {}).get("MaximumEfaInterfaces", 0)),
+        *(network["MaximumNetworkCards"], int(ebs["BaselineThroughputInMBps"]), int(ebs["MaximumThroughputInMBps"])),
     )
 
 

@@ -1,0 +1,4 @@
+# Copyright: llmops.cluster maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster on EC2, from settings to what EC2 is asked for. Private to this collection, pure, standard library only."""
