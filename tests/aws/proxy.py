@@ -49,7 +49,7 @@ class Proxy:
         self._left = 0
         self._struck = ""
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((host, port), _handler(self))
+        self._server = ThreadingHTTPServer((host, port), type("_OfThisProxy", (_Handler,), {"proxy": self}))
         self._server.daemon_threads = True
 
     @property
@@ -125,57 +125,55 @@ def name_of(method: str, path: str, headers: Message, body: bytes) -> tuple[str,
     return service, form.get("Action", [f"{method} {path.partition('?')[0]}"])[0]
 
 
-def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Proxy
 
-        def do_GET(self) -> None:
-            self._serve()
+    def do_GET(self) -> None:
+        self._serve()
 
-        def do_POST(self) -> None:
-            self._serve()
+    def do_POST(self) -> None:
+        self._serve()
 
-        def do_PUT(self) -> None:
-            self._serve()
+    def do_PUT(self) -> None:
+        self._serve()
 
-        def do_DELETE(self) -> None:
-            self._serve()
+    def do_DELETE(self) -> None:
+        self._serve()
 
-        def do_HEAD(self) -> None:
-            self._serve()
+    def do_HEAD(self) -> None:
+        self._serve()
 
-        def _serve(self) -> None:
-            body = _body(self)
-            service, action = name_of(self.command, self.path, self.headers, body)
-            fault = proxy.note(service, action)
-            if fault and fault.kind != "lose_answer":
-                status, content_type, text = answer(fault, service)
-                self._send(status, [("Content-Type", content_type)], text)
-                return
-            with _forwarded(proxy.upstream, self.command, self.path, dict(self.headers.items()), body) as found:
-                text = found.read()
-                if fault:
-                    self.close_connection = True
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                else:
-                    self._send(found.status, found.getheaders(), text)
+    def _serve(self) -> None:
+        body = _body(self)
+        service, action = name_of(self.command, self.path, self.headers, body)
+        fault = self.proxy.note(service, action)
+        if fault and fault.kind != "lose_answer":
+            status, content_type, text = answer(fault, service)
+            self._send(status, [("Content-Type", content_type)], text)
+            return
+        with _forwarded(self.proxy.upstream, self.command, self.path, dict(self.headers.items()), body) as found:
+            text = found.read()
+            if fault:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+            else:
+                self._send(found.status, found.getheaders(), text)
 
-        def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers:
-                if name.lower() not in _HOP_BY_HOP:
-                    self.send_header(name, value)
-            # What a HEAD answers is the length of the body that it leaves out.
-            length = dict(headers).get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+    def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in _HOP_BY_HOP:
+                self.send_header(name, value)
+        # What a HEAD answers is the length of the body that it leaves out.
+        length = dict(headers).get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Nothing: `calls` has it."""
-
-    return Handler
+    def log_message(self, *_: object) -> None:
+        """Nothing: `calls` has it."""
 
 
 def _body(request: BaseHTTPRequestHandler) -> bytes:
