@@ -8,7 +8,6 @@ from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 
 from .account import PlacementGroup, extra, refuse
 
@@ -65,9 +64,6 @@ def _delete(self: Any) -> ActionResult:
 
 
 def apply() -> None:
-    # DescribeTags asks for the kind of each thing by its prefix.
-    EC2_RESOURCE_TO_PREFIX["placement-group"] = "pg"
-    EC2_PREFIX_TO_RESOURCE["pg"] = "placement-group"
     EC2Response.create_placement_group = _create  # type: ignore[attr-defined]
     EC2Response.describe_placement_groups = _describe  # type: ignore[attr-defined]
     EC2Response.delete_placement_group = _delete  # type: ignore[attr-defined]
