@@ -11,17 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from moto.ec2.models.instances import Instance, InstanceBackend
-from moto.ec2.responses import EC2Response
+from moto.ec2.models.elastic_ip_addresses import ElasticAddressBackend
+from moto.ec2.models.instances import Instance
 
-from lab import hosts, image, network, podman
+from lab import hosts, hub, image, network, podman
+from lab.cloud import GATEWAY_OCTET
 from lab.lock import only_one
 from lab.settings import Host, Lab, load
 
 from . import amis
-from .fidelity.account import extra, refuse, wrap
+from .fidelity.account import wrap
 from .fidelity.console import KINDS, use_keys_of
 from .fidelity.launch import after_launch
+from .proxy import Proxy
 
 STOP_SECONDS = 5
 
@@ -43,16 +45,21 @@ class LabHosts:
 
     def launched(self, instances: list[Any]) -> None:
         for instance in instances:
+            self._forget_lost(instance.ec2_backend)
             name = next((tag["value"] for tag in instance.get_tags() if tag["key"] == "Name"), "")
             if name in self.hosts and name not in self.names.values():
                 self.names[instance.id] = name
                 self._make(instance, self.hosts[name])
 
+    def _forget_lost(self, backend: Any) -> None:
+        """Instances that went with a reset of the account, of which nobody told this."""
+        alive = {one.id for one in backend.all_instances()}
+        self.names = {known: name for known, name in self.names.items() if known in alive}
+
     def _make(self, instance: Any, host: Host) -> None:
         with self._lock, only_one(self.lab):
             podman.remove(self.container(host))
-            network.ensure(self.lab)
-            hosts.bare(self.lab, host)
+            _bare(self.lab, host)
             self._let_in(instance, host)
         address = self.lab.address(host.octet)
         _give_address(instance.nics[0], address)
@@ -91,6 +98,16 @@ printf '%s\\n' '{key}' | install -m 600 -o {user} -g {user} /dev/stdin /home/{us
             podman.run("start", self.container(host))
             _give_address(instance.nics[0], self.lab.address(host.octet))
 
+    def associated(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def associate_address(backend: Any, *positional: Any, **named: Any) -> Any:
+            eip = original(backend, *positional, **named)
+            host = self.host(eip.instance) if eip.instance else None
+            if host:
+                eip.public_ip = eip.instance.nics[0].public_ip = self.lab.address(host.octet)
+            return eip
+
+        return associate_address
+
     def keys(self, instance: Any) -> list[str] | None:
         """From the container itself; none while it has not made them."""
         host = self.host(instance)
@@ -98,6 +115,13 @@ printf '%s\\n' '{key}' | install -m 600 -o {user} -g {user} /dev/stdin /home/{us
             return None
         files = [f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in KINDS]
         return podman.exec_in(self.container(host), ["cat", *files], check=False).splitlines()
+
+
+def _bare(lab: Lab, host: Host) -> None:
+    """One host as `python -m lab up` makes it; the others are left as they are, those that are stopped too."""
+    hosts._container(lab, host, None)
+    hosts._wait_for_ssh(lab, host)
+    hosts._settle(lab, host)
 
 
 def _give_address(nic: Any, address: str) -> None:
@@ -110,17 +134,25 @@ def _give_address(nic: Any, address: str) -> None:
         nic.public_ip = address
 
 
-def apply(name: str, inventory: Path) -> None:
+def apply(name: str, inventory: Path, port: int) -> None:
+    """Make the lab's network and hub, let moto's instances be its hosts, and listen where these can reach it."""
     lab = load(name, inventory)
     podman.ensure_ready()
     image.ensure(lab)
-    network.ensure(lab)
+    with only_one(lab):
+        network.ensure(lab)
+        hosts._write_facts(lab)
+        # With the first container comes the bridge, and on it the address at which hosts reach the emulator.
+        hub.up(lab)
     mapped = LabHosts(lab)
     after_launch(mapped.launched)
     use_keys_of(mapped.keys)
+    # An address of a host is the container's however it is asked for.
+    wrap(ElasticAddressBackend, "associate_address", mapped.associated)
     wrap(Instance, "terminate", _then(mapped.ended))
     wrap(Instance, "stop", _then(mapped.stopped))
     wrap(Instance, "start", _then(mapped.started))
+    Proxy(f"http://127.0.0.1:{port}", host=lab.address(GATEWAY_OCTET), port=port).start()
 
 
 def _then(act: Callable[[Any], None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -16,5 +16,5 @@ def run(port: int, lab: str | None, inventory: Path) -> None:
         # Needs podman, which no other use of the emulator does.
         from . import lab_hosts
 
-        lab_hosts.apply(lab, inventory)
+        lab_hosts.apply(lab, inventory, port)
     main(["--host", "127.0.0.1", "--port", str(port)])

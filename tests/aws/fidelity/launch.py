@@ -65,8 +65,7 @@ def _merge_template(self: Any) -> dict[str, str]:
         return {}
     version = self.ec2_backend._get_template_from_args(named)
     data = {key: value for key, value in version.data.items() if value is not None}
-    # moto adds the template's own tags to its data.
-    own = [spec for spec in data.pop("TagSpecifications", []) if spec["ResourceType"] != "launch-template"]
+    own = data.pop("TagSpecifications", [])
     merged = {**data, **self.params}
     tags: dict[str, dict[str, str]] = {}
     for spec in [*own, *self.params.get("TagSpecifications", [])]:
