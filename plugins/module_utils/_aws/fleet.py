@@ -18,8 +18,8 @@ def actions(
     """From ec2_instance_info's answer to what comes next.
 
     launch: nodes without an instance. start: ids of stopped instances (not of elastic nodes: those are Slurm's). replace
-    and remove: instances that go first. duplicates: instances of a node that has an older one. instances: id by node.
-    problems: what a person has to decide.
+    and remove: instances that go, by node. going: their ids, and those of duplicates of a node that has an older one.
+    instances: id by node. problems: what a person has to decide.
     """
     by_name: dict[str, list[t.Mapping[str, t.Any]]] = {}
     for instance in sorted(found, key=lambda one: (str(one["launch_time"]), one["instance_id"])):
@@ -28,6 +28,9 @@ def actions(
     nodes = {node["name"]: node for node in wanted}
     gone = [name for name in given["replace"] if name in by_name]
     kept = {name: found[0] for name, found in by_name.items() if name in nodes and name not in gone}
+    replace = {name: [one["instance_id"] for one in by_name[name]] for name in gone}
+    remove = {name: [one["instance_id"] for one in found] for name, found in by_name.items() if name not in nodes}
+    duplicates = [one["instance_id"] for name in kept for one in by_name[name][1:]]
     return {
         "launch": [node for name, node in nodes.items() if name not in kept],
         "start": [
@@ -35,11 +38,9 @@ def actions(
             for name, one in kept.items()
             if one["state"]["name"] in ("stopping", "stopped") and not nodes[name]["elastic"]
         ],
-        "replace": {name: [one["instance_id"] for one in by_name[name]] for name in gone},
-        "remove": {
-            name: [one["instance_id"] for one in found] for name, found in by_name.items() if name not in nodes
-        },
-        "duplicates": [one["instance_id"] for name in kept for one in by_name[name][1:]],
+        "replace": replace,
+        "remove": remove,
+        "going": [*duplicates, *(one for found in (*replace.values(), *remove.values()) for one in found)],
         "instances": {name: one["instance_id"] for name, one in kept.items()},
         "problems": _sizes(kept, nodes),
     }

@@ -179,6 +179,9 @@ def _types(where: str, group: Group) -> t.Iterator[str]:
 
 
 def _nodes(made: t.Sequence[Group]) -> list[str]:
+    names = [group.name for group in made]
+    if len(set(names)) != len(names):
+        return [f"aws_cluster_nodes: a name is given twice ({', '.join(names[1:])}); {CONTROLLER} is the controller's."]
     seen: dict[str, str] = {}
     found = []
     for group in made:
@@ -187,10 +190,7 @@ def _nodes(made: t.Sequence[Group]) -> list[str]:
                 found.append(f"aws_cluster_nodes: both {seen[name]} and {group.name} have a node {name}. Rename one.")
                 break
             seen[name] = group.name
-    names = [group.name for group in made]
-    if len(set(names)) != len(names):
-        found.append(f"aws_cluster_nodes: a name is given twice ({', '.join(names[1:])}); {CONTROLLER} is the controller's.")
-    return list(dict.fromkeys(found))
+    return found
 
 
 def _requests(given: t.Mapping[str, t.Any], made: t.Sequence[Group]) -> list[str]:

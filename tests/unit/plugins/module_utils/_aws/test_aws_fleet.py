@@ -31,7 +31,7 @@ CTL = instance("ctl", 0, kind="m7i.xlarge")
 def test_an_empty_account() -> None:
     made = actions([])
     assert [node["name"] for node in made["launch"]] == ["ctl", "gpu1", "gpu2"]
-    assert (made["start"], made["remove"], made["replace"], made["duplicates"], made["problems"]) == ([], {}, {}, [], [])
+    assert (made["start"], made["remove"], made["replace"], made["going"], made["problems"]) == ([], {}, {}, [], [])
 
 
 def test_all_there() -> None:
@@ -53,7 +53,7 @@ def test_an_elastic_node_stays_stopped() -> None:
 def test_of_two_for_one_node_the_older_stays() -> None:
     made = actions([instance("gpu1", 3), CTL, instance("gpu1", 1), instance("gpu2", 2)])
     assert made["instances"]["gpu1"] == "i-1"
-    assert made["duplicates"] == ["i-3"]
+    assert made["going"] == ["i-3"]
 
 
 def test_a_node_that_no_group_has_is_named() -> None:

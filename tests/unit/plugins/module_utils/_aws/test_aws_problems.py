@@ -30,7 +30,7 @@ def test_right_settings_have_no_fault() -> None:
         pytest.param(given(network="8.8.0.0/16"), "Give a private IPv4 network", id="public-network"),
         pytest.param(given(admin_cidrs=[]), "nobody could reach the controller", id="no-admin"),
         pytest.param(given(admin_cidrs=["me"]), "aws_cluster_admin_cidrs has 'me'", id="admin-is-no-network"),
-        pytest.param(given(connection="ssm"), "which needs no open port", id="ssm-with-ssh-open"),
+        pytest.param(given(connection="ssm", ssm_bucket="b"), "which needs no open port", id="ssm-with-ssh-open"),
         pytest.param(given(connection="ssm", admin_cidrs=[]), "aws_cluster_ssm_bucket is empty", id="ssm-bucket"),
         pytest.param(given(connection="telnet"), "Allowed are ssh and ssm", id="connection"),
         pytest.param(given(capacity="some"), "Allowed are partial and all", id="capacity"),
