@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -53,18 +54,25 @@ class Account:
             **self.extra_environment,
         }
 
+    def _localhost(self) -> Path:
+        """This machine with the Python that has boto3: what Ansible finds by itself may be another."""
+        path = self.home / "localhost.yml"
+        host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        path.write_text(json.dumps({"all": {"hosts": {"localhost": host}}}))
+        return path
+
     def play(
         self,
         playbook: Path | str,
         *arguments: str,
-        inventory: Path | str = "localhost,",
+        inventory: Path | str | None = None,
         cwd: Path = CHECKOUT,
         url: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> TimedPlay:
         """ansible-playbook against this account; `url` is that of a proxy before it."""
         program = str(Path(sys.executable).parent / "ansible-playbook")
-        argv = [program, str(playbook), "--inventory", str(inventory), *arguments]
+        argv = [program, str(playbook), "--inventory", str(inventory or self._localhost()), *arguments]
         print(f"$ ansible-playbook {playbook} {' '.join(arguments)}", flush=True)
         begun = time.monotonic()
         done = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Literal
+from xml.sax.saxutils import escape
 
 Kind = Literal["lose_answer", "throttle", "capacity", "error500", "refuse"]
 XML = "text/xml"
@@ -72,7 +73,7 @@ def answer(fault: Fault, service: str) -> tuple[int, str, bytes]:
 
 def error_body(service: str, code: str, message: str) -> tuple[str, bytes]:
     """Content type and body of an error as the protocol of a service has it."""
-    inner = f"<Code>{code}</Code><Message>{message}</Message>"
+    inner = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
     if service == "ec2":
         text = f"<Response><Errors><Error>{inner}</Error></Errors><RequestID>{_REQUEST_ID}</RequestID></Response>"
     elif service == "s3":

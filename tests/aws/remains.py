@@ -26,7 +26,8 @@ def counts(client: Client, cluster: str | None = None) -> dict[str, int]:
 
 def _is_of(one: dict[str, Any], cluster: str) -> bool:
     tags = [str(tag["Value"]) for tag in one.get("Tags") or one.get("TagSet") or []]
-    names = [str(value) for key, value in one.items() if key.endswith("Name") or key == "Name"]
+    # An instance has no name of its own; the key pair's is another's.
+    names = [] if "InstanceId" in one else [str(value) for key, value in one.items() if key.endswith("Name")]
     return any(value == cluster or value.startswith((f"{cluster}-", f"{cluster}.")) for value in [*tags, *names])
 
 

@@ -55,7 +55,7 @@ def _attached(backend: Any, group: Any) -> bool:
 def _named_by_another(backend: Any, group: Any) -> bool:
     others = [one for groups in backend.groups.values() for one in groups.values() if one.id != group.id]
     rules = [rule for other in others for rule in (*other.ingress_rules, *other.egress_rules)]
-    return any(source.get("GroupId") == group.id for rule in rules for source in rule.source_groups)
+    return any((rule.source_group or {}).get("GroupId") == group.id for rule in rules)
 
 
 def _vpc(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -89,6 +89,8 @@ def _merge_template(self: Any) -> dict[str, str]:
 
 def _check(self: Any) -> None:
     backend, kind = self.ec2_backend, self._get_param("InstanceType", "m1.small")
+    if kind not in INSTANCE_TYPES:
+        refuse("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
     _check_zone(self, kind)
     images = backend.describe_images(filters={"image-id": [self._get_param("ImageId")]})
     wanted = INSTANCE_TYPES.get(kind, {}).get("ProcessorInfo", {}).get("SupportedArchitectures", [])
@@ -163,13 +165,13 @@ def _check_volume(ebs: dict[str, Any]) -> None:
 def _complete(self: Any, instance: Any) -> None:
     instance.disable_api_termination = bool(self._get_param("DisableApiTermination", False))
     instance.placement.group_name = self._get_param("Placement.GroupName") or ""
-    self_profile = {
+    profile = {
         "iam_instance_profile_name": self._get_param("IamInstanceProfile.Name"),
         "iam_instance_profile_arn": self._get_param("IamInstanceProfile.Arn"),
     }
     associated = self.ec2_backend.iam_instance_profile_associations
-    if any(self_profile.values()) and instance.id not in associated:
-        self.ec2_backend.associate_iam_instance_profile(instance_id=instance.id, **self_profile)
+    if any(profile.values()) and instance.id not in associated:
+        self.ec2_backend.associate_iam_instance_profile(instance_id=instance.id, **profile)
     for mapping in self._get_param("BlockDeviceMappings", []):
         _complete_volume(self.ec2_backend, instance, mapping)
     tags = self._parse_tag_specification()
@@ -177,6 +179,9 @@ def _complete(self: Any, instance: Any) -> None:
         made = instance.nics.get(int(nic.get("DeviceIndex", index)))
         if made:
             made.interface_type = nic.get("InterfaceType", "interface")
+    # What an instance's groups are is what its first interface has.
+    if not instance.security_groups and 0 in instance.nics:
+        instance.security_groups = list(instance.nics[0].group_set)
     for made in instance.nics.values():
         made.delete_on_termination = True
         made.add_tags(tags.get("network-interface", {}))
