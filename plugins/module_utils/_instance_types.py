@@ -31,8 +31,8 @@ class InstanceType(t.NamedTuple):
 
 
 # vCPUs, cores, threads a core, memory in MiB; GPUs, their type for GRES, MiB of one; local NVMe disks, GB of one;
-# network in Gbit/s as announced (up to), EFA interfaces at most, network cards; MB/s to EBS always, and at most (half an
-# hour a day at least, where it is more).
+# network in Gbit/s as announced (up to), EFA interfaces at most, network cards; MB/s to EBS always, and at most (for
+# half an hour a day at least, where it is more).
 INSTANCE_TYPES: t.Final[dict[str, InstanceType]] = {
     "g4dn.xlarge": InstanceType(4, 2, 2, 16384, 1, "t4", 16384, 1, 125, 25.0, 0, 1, 118, 437),
     "g4dn.2xlarge": InstanceType(8, 4, 2, 32768, 1, "t4", 16384, 1, 225, 25.0, 0, 1, 143, 437),

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - llmops.cluster maintainers (@llmops)
 description:
-  - Reads the public host keys that cloud-init prints on the console, through EC2's own API (C(GetConsoleOutput)), so that the
-    first connection to a new instance is checked like every later one. No amazon.aws module reads the console.
+  - Reads the public host keys that cloud-init prints on the console, through EC2's own API (C(GetConsoleOutput)), so
+    that the first connection to a new instance is checked like every later one. No amazon.aws module reads the console.
   - An instance that has printed none yet is left out. It takes about a minute from the start; ask again.
 requirements:
   - The collection amazon.aws and boto3, on the host that runs the module.
@@ -67,7 +67,9 @@ missing:
   returned: success
 """
 
-try:
+import typing as t
+
+try:  # noqa: SIM105
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:
     pass  # AnsibleAWSModule tells it.
@@ -80,15 +82,15 @@ from ansible_collections.llmops.cluster.plugins.module_utils._aws.console import
 _NOT_NITRO = "UnsupportedOperation"
 
 
-def console_text(client: object, instance: str) -> str:
+def console_text(client: t.Any, instance: str) -> str:
     """What the instance has printed; boto3 has decoded it."""
     ask = client.get_console_output
     try:
-        return ask(InstanceId=instance, Latest=True, aws_retry=True).get("Output", "")
+        return str(ask(InstanceId=instance, Latest=True, aws_retry=True).get("Output", ""))
     except ClientError as error:
         if error.response["Error"]["Code"] != _NOT_NITRO:
             raise
-        return ask(InstanceId=instance, aws_retry=True).get("Output", "")
+        return str(ask(InstanceId=instance, aws_retry=True).get("Output", ""))
 
 
 def main() -> None:

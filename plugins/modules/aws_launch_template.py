@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - llmops.cluster maintainers (@llmops)
 description:
-  - Keeps a launch template whose default version has exactly the data that is given, in EC2's own words. Other data become
-    a new version, which becomes the default; instances that run keep what they were started with.
+  - Keeps a launch template whose default version has exactly the data that is given, in EC2's own words. Other data
+    become a new version, which becomes the default; instances that run keep what they were started with.
   - M(amazon.aws.ec2_launch_template) has no C(InterfaceType), without which there is no EFA.
 requirements:
   - The collection amazon.aws and boto3, on the host that runs the module.
@@ -100,7 +100,7 @@ version:
 import typing as t
 import uuid
 
-try:
+try:  # noqa: SIM105
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:
     pass  # AnsibleAWSModule tells it.
@@ -131,7 +131,9 @@ class Ec2:
     def find(self, name: str) -> Found | None:
         """The template with the data of its default version."""
         try:
-            templates = self._client.describe_launch_templates(LaunchTemplateNames=[name], aws_retry=True)["LaunchTemplates"]
+            templates = self._client.describe_launch_templates(LaunchTemplateNames=[name], aws_retry=True)[
+                "LaunchTemplates"
+            ]
             if not templates:
                 return None
             template_id = templates[0]["LaunchTemplateId"]
@@ -157,7 +159,9 @@ class Ec2:
                 raise
         found = self.find(name)
         if found is None:
-            raise ForeignTemplateError(f"Making launch template {name} failed: EC2 said yes, and then that there is none. Run again.")
+            raise ForeignTemplateError(
+                f"Making launch template {name} failed: EC2 said yes, and then that there is none. Run again."
+            )
         return found
 
     def add_version(self, template_id: str, data: dict[str, t.Any]) -> int:

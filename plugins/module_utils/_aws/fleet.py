@@ -17,7 +17,7 @@ def actions(
 ) -> dict[str, t.Any]:
     """From ec2_instance_info's answer to what comes next.
 
-    launch: nodes without an instance. start: ids of stopped instances (not of elastic nodes: those are Slurm's). replace
+    launch: nodes without an instance. start: ids of stopped instances, but of elastic nodes, which are Slurm's. replace
     and remove: instances that go, by node. going: their ids, and those of duplicates of a node that has an older one.
     instances: id by node. problems: what a person has to decide.
     """
@@ -46,12 +46,10 @@ def actions(
     }
 
 
-def _sizes(
-    kept: t.Mapping[str, t.Mapping[str, t.Any]], nodes: t.Mapping[str, t.Mapping[str, t.Any]]
-) -> list[str]:
+def _sizes(kept: t.Mapping[str, t.Mapping[str, t.Any]], nodes: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
     return [
-        f"{name} is a {one['instance_type']}, and its group wants {' or '.join(nodes[name]['types'])}. Have it made anew "
-        f"(-e '{{\"aws_cluster_replace\": [\"{name}\"]}}'), or add {one['instance_type']} to the alternatives of its group."
+        f"{name} is a {one['instance_type']}, and its group wants {' or '.join(nodes[name]['types'])}. Have it made "
+        f"anew (-e aws_cluster_replace={name}), or add {one['instance_type']} to the alternatives of its group."
         for name, one in kept.items()
         if nodes[name]["role"] == "compute" and one["instance_type"] not in nodes[name]["types"]
     ]

@@ -79,7 +79,8 @@ def absent(client: Client, name: str, tags: dict[str, str], check_mode: bool) ->
     foreign = {key: found.tags.get(key) for key, value in tags.items() if found.tags.get(key) != value}
     if foreign:
         raise ForeignTemplateError(
-            f"Deleting launch template {name} failed: it has {foreign} where {tags} was expected, so it belongs to somebody else."
+            f"Deleting launch template {name} failed: it has {foreign} where {tags} was expected, so it belongs to "
+            "somebody else."
         )
     changes.add("name", name, None)
     if not check_mode:

@@ -85,7 +85,7 @@ def placement_groups(given: t.Mapping[str, t.Any]) -> list[str]:
 
 
 def rules(given: t.Mapping[str, t.Any]) -> dict[str, list[dict[str, t.Any]]]:
-    """Who may reach the cluster: its own members everything, the admin's networks SSH on the controller, nobody else."""
+    """Who may reach the cluster: its members everything, the admin's networks SSH on the controller, nobody else."""
     within = {"proto": -1, "group_name": f"{given['name']}-cluster", "rule_desc": "Members of the cluster"}
     everywhere = {"proto": -1, "cidr_ip": "0.0.0.0/0", "rule_desc": "Packages, models and EC2 itself"}
     admin = [

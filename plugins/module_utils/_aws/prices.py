@@ -16,7 +16,7 @@ class Line(t.NamedTuple):
     """One line of the bill, in USD an hour."""
 
     what: str
-    count: int
+    number: int
     each: float | None
     hourly: float
 
@@ -52,7 +52,7 @@ def bill(given: t.Mapping[str, t.Any], made: t.Sequence[Group], table: t.Mapping
     if given["nat"]:
         nat = float(table["nat_gateway"]) * (factor or 1)
         lines.append(Line("NAT gateway (and its traffic)", 1, nat, nat))
-    lines = [line for line in lines if line.count]
+    lines = [line for line in lines if line.number]
     return Bill(lines, sum(line.hourly for line in lines), list(dict.fromkeys(unknown)))
 
 
@@ -60,7 +60,7 @@ def text(made: Bill, table: t.Mapping[str, t.Any]) -> list[str]:
     """The bill for people."""
     width = max(len(line.what) for line in made.lines)
     rows = [
-        f"{line.what:<{width}}  {line.count:>4} x {'       ?' if line.each is None else f'{line.each:8.4f}'} = "
+        f"{line.what:<{width}}  {line.number:>4} x {'       ?' if line.each is None else f'{line.each:8.4f}'} = "
         f"{line.hourly:9.4f} USD/h"
         for line in made.lines
     ]

@@ -41,8 +41,8 @@ def problems(given: t.Mapping[str, t.Any], table: t.Mapping[str, t.Any]) -> list
 def warnings(given: t.Mapping[str, t.Any]) -> list[str]:
     """What can be done, but not as fast as it was asked for."""
     return [
-        f"aws_cluster_nodes: {group.name}: {kind} reads {INSTANCE_TYPES[kind].ebs_mbps_burst} MB/s from its disk at most, "
-        f"which is less than the disk_mibps of {group.disk_mibps}: loading a model takes as much longer."
+        f"aws_cluster_nodes: {group.name}: {kind} reads {INSTANCE_TYPES[kind].ebs_mbps_burst} MB/s from its disk at "
+        f"most, which is less than the disk_mibps of {group.disk_mibps}: loading a model takes as much longer."
         for group in groups(given)
         for kind in group.types
         if kind in INSTANCE_TYPES and INSTANCE_TYPES[kind].ebs_mbps_burst * 10**6 < group.disk_mibps * 2**20 * 0.99
@@ -53,8 +53,8 @@ def _names(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     name, region = str(given["name"]), str(given["region"])
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         yield (
-            f"aws_cluster_name is {name!r}. It names and tags everything: up to {_LONGEST_NAME} lower case letters, digits "
-            "and single dashes, beginning with a letter."
+            f"aws_cluster_name is {name!r}. It names and tags everything: up to {_LONGEST_NAME} lower case letters, "
+            "digits and single dashes, beginning with a letter."
         )
     if not _REGION.fullmatch(region):
         yield f"aws_cluster_region is {region!r}. Give a region such as us-east-1."
@@ -83,7 +83,10 @@ def _doors(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     cidrs = given["admin_cidrs"]
     if given["connection"] == "ssm":
         if cidrs:
-            yield "aws_cluster_admin_cidrs opens SSH, but aws_cluster_connection is ssm, which needs no open port. Leave it out."
+            yield (
+                "aws_cluster_admin_cidrs opens SSH, but aws_cluster_connection is ssm, which needs no open port. Leave "
+                "it out."
+            )
         if not given["ssm_bucket"]:
             yield (
                 "aws_cluster_connection is ssm, and aws_cluster_ssm_bucket is empty. Ansible moves files through an S3 "
@@ -140,8 +143,8 @@ def _group(group: Group) -> t.Iterator[str]:
     where = "aws_cluster_controller" if group.is_controller else f"aws_cluster_nodes: {group.name}"
     if not group.is_controller and not _GROUP.fullmatch(group.name):
         yield (
-            f"{where}: name is {group.name!r}. Nodes are named after it with a number behind, such as gpu1: give lower case "
-            "letters and single dashes."
+            f"{where}: name is {group.name!r}. Nodes are named after it with a number behind, such as gpu1: give lower "
+            "case letters and single dashes."
         )
     if not 0 <= group.count <= 1000:
         yield f"{where}: count is {group.count}. Give 0 to 1000."
@@ -151,8 +154,8 @@ def _group(group: Group) -> t.Iterator[str]:
             yield f"{where}: {key} is {value}. A gp3 volume has {least} to {most}."
     if group.disk_mibps > group.disk_iops // 4:
         yield (
-            f"{where}: disk_mibps is {group.disk_mibps} with {group.disk_iops} disk_iops. A gp3 volume gives a quarter of a MiB/s "
-            f"for each of them: give at least {group.disk_mibps * 4} disk_iops."
+            f"{where}: disk_mibps is {group.disk_mibps} with {group.disk_iops} disk_iops. A gp3 volume gives a quarter "
+            f"of a MiB/s for each of them: give at least {group.disk_mibps * 4} disk_iops."
         )
     if group.market not in MARKETS:
         yield f"{where}: market is {group.market!r}. Allowed are {' and '.join(MARKETS)}."
@@ -163,7 +166,8 @@ def _group(group: Group) -> t.Iterator[str]:
 def _types(where: str, group: Group) -> t.Iterator[str]:
     unknown = [kind for kind in group.types if kind not in INSTANCE_TYPES]
     for kind in unknown:
-        yield f"{where}: type {kind!r} is none with NVIDIA GPUs that this collection knows. {_choices(kind, INSTANCE_TYPES)}"
+        near = _choices(kind, INSTANCE_TYPES)
+        yield f"{where}: type {kind!r} is none with NVIDIA GPUs that this collection knows. {near}"
     if unknown:
         return
     if group.efa:
@@ -210,13 +214,13 @@ def _spend(given: t.Mapping[str, t.Any], made: t.Sequence[Group], table: t.Mappi
     bill = prices.bill(given, made, table)
     if bill.unknown:
         return [
-            f"aws_cluster_spend_limit is set, and {table['file']} has no price of {', '.join(bill.unknown)}. Add it there (a copy "
-            "of your own: aws_cluster_prices), or take the limit away."
+            f"aws_cluster_spend_limit is set, and {table['file']} has no price of {', '.join(bill.unknown)}. Add it "
+            "there (a copy of your own: aws_cluster_prices), or take the limit away."
         ]
     if bill.hourly > limit:
         return [
-            f"This cluster costs {bill.hourly:.2f} USD an hour (prices of {table['date']}), and aws_cluster_spend_limit is "
-            f"{limit:.2f}. Lower the counts, or raise the limit."
+            f"This cluster costs {bill.hourly:.2f} USD an hour (prices of {table['date']}), and "
+            f"aws_cluster_spend_limit is {limit:.2f}. Lower the counts, or raise the limit."
         ]
     return []
 

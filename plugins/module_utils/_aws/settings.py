@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.llmops.cluster.plugins.module_utils._instance_types import INSTANCE_TYPES
@@ -45,7 +46,8 @@ _CONTROLLER_DEFAULTS: t.Final[dict[str, t.Any]] = {
 }
 
 
-class Group(t.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Group:
     """Nodes of one kind; the controller is one of its own. Disk in GiB, MiB/s and operations a second."""
 
     name: str
@@ -91,7 +93,7 @@ def node_group(one: t.Mapping[str, t.Any], defaults: t.Mapping[str, t.Any]) -> G
     filled = {**_DEFAULTS, **defaults, **one}
     capable = all(kind in INSTANCE_TYPES and INSTANCE_TYPES[kind].efa_interfaces for kind in _types(filled))
     filled.setdefault("efa", capable and filled["count"] > 1)
-    return Group(**{key: filled[key] for key in Group._fields})
+    return Group(**{field.name: filled[field.name] for field in dataclasses.fields(Group)})
 
 
 def controller(one: t.Mapping[str, t.Any]) -> Group:

@@ -91,7 +91,9 @@ def _in_service(nodes: Nodes) -> Iterator[None]:
     """All nodes in service before and after each test."""
     clear = "for one in gpu1 gpu2; do scontrol update nodename=$one state=resume; done"
     nodes.run("ctl", clear, check=False)
-    # Slurm takes a resumed node for one that does not respond until it has asked it, and the check leaves such a node alone.
-    nodes.until("all nodes respond", lambda: all("NOT_RESPONDING" not in nodes.node(name)[0] for name in ("gpu1", "gpu2")))
+    # Slurm takes a resumed node for one that does not respond until it has asked it, and the check leaves that alone.
+    nodes.until(
+        "all nodes respond", lambda: all("NOT_RESPONDING" not in nodes.node(name)[0] for name in ("gpu1", "gpu2"))
+    )
     yield
     nodes.run("ctl", clear, check=False)

@@ -28,9 +28,7 @@ def nodes(**more: Any) -> dict[str, Any]:
 IDS: dict[str, Any] = {
     "image": "ami-1",
     "root_device": "/dev/sda1",
-    "subnets": {
-        f"llmops-{kind}-{zone}": f"subnet-{kind}-{zone[-1]}" for kind in ("public", "nodes") for zone in ZONES
-    },
+    "subnets": {f"llmops-{kind}-{zone}": f"subnet-{kind}-{zone[-1]}" for kind in ("public", "nodes") for zone in ZONES},
     "cluster_group": "sg-cluster",
     "admin_group": "sg-admin",
     "profile": {},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.llmops.cluster.plugins.module_utils._aws import console, fleet, plan, ssh
-
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._aws.aws_cases import ZONES, given, nodes
 
 
@@ -101,7 +100,13 @@ def test_ssh_believes_one_key() -> None:
     assert "StrictHostKeyChecking=yes" in words
     assert "HostKeyAlias=i-1" in words
     assert "i-1 ssh-ed25519 AAAA" in words
-    through = {"instance_id": "i-0", "host_key": "ssh-ed25519 BBBB", "address": "192.0.2.1", "user": "admin", "key_file": "/k"}
+    through = {
+        "instance_id": "i-0",
+        "host_key": "ssh-ed25519 BBBB",
+        "address": "192.0.2.1",
+        "user": "admin",
+        "key_file": "/k",
+    }
     jump = ssh.arguments({"instance_id": "i-1", "host_key": "ssh-ed25519 AAAA"}, through)
     assert "ProxyCommand=ssh -W [%h]:%p -i /k -l admin" in jump
     assert "192.0.2.1" in jump

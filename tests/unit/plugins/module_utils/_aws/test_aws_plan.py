@@ -6,13 +6,25 @@ import ipaddress
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._aws import images, plan, prices, problems, settings, template
+from ansible_collections.llmops.cluster.plugins.module_utils._aws import (
+    images,
+    plan,
+    prices,
+    problems,
+    settings,
+    template,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._instance_types import INSTANCE_TYPES
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._aws.aws_cases import (
+    IDS,
+    PRICES,
+    ZONES,
+    given,
+    nodes,
+)
 from hypothesis import given as anything
 from hypothesis import settings as run
 from hypothesis import strategies as st
-
-from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._aws.aws_cases import IDS, PRICES, ZONES, given, nodes
 
 GROUPS = st.lists(
     st.fixed_dictionaries(
@@ -135,7 +147,16 @@ def test_a_bill_adds_up() -> None:
     assert red_hat.hourly - bill.hourly == pytest.approx(0.0144 * (4 + 8 + 8))
     text = prices.text(bill, PRICES)
     assert "gpu: g6.2xlarge" in text[2]
-    assert text[-2].split() == ["together", "=", f"{bill.hourly:.4f}", "USD/h,", f"{bill.hourly * 730:.0f}", "USD", "a", "month"]
+    assert text[-2].split() == [
+        "together",
+        "=",
+        f"{bill.hourly:.4f}",
+        "USD/h,",
+        f"{bill.hourly * 730:.0f}",
+        "USD",
+        "a",
+        "month",
+    ]
 
 
 def test_the_newest_image() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._aws import problems
-
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._aws.aws_cases import PRICES, given, nodes
 
 
@@ -58,7 +57,9 @@ def test_right_settings_have_no_fault() -> None:
             nodes(elastic=True, alternatives=["g6.12xlarge"]), "g6.2xlarge has 1, g6.12xlarge has 4", id="elastic-sizes"
         ),
         pytest.param(given(replace=["ctl"]), "Only a compute node can be replaced: gpu1, gpu2", id="replace"),
-        pytest.param(given(spend_limit=1.0), "USD an hour (prices of 2025-06-30), and aws_cluster_spend_limit", id="limit"),
+        pytest.param(
+            given(spend_limit=1.0), "USD an hour (prices of 2025-06-30), and aws_cluster_spend_limit", id="limit"
+        ),
         pytest.param(
             given(spend_limit=99.0, region="eu-west-1"), "has no price of region eu-west-1", id="limit-without-a-price"
         ),
@@ -77,6 +78,6 @@ def test_all_faults_at_once() -> None:
 
 def test_a_disk_that_the_machine_cannot_use_is_warned_of() -> None:
     assert problems.warnings(nodes(disk_mibps=1000)) == [
-        "aws_cluster_nodes: gpu: g6.2xlarge reads 625 MB/s from its disk at most, which is less than the disk_mibps of 1000: "
-        "loading a model takes as much longer."
+        "aws_cluster_nodes: gpu: g6.2xlarge reads 625 MB/s from its disk at most, which is less than the disk_mibps of "
+        "1000: loading a model takes as much longer."
     ]
