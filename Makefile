@@ -14,7 +14,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LLMOPS_CACHE,LLMOPS
 BIN := $(CURDIR)/.venv/bin
 LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
 
-.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-packages test-isolation test-faults test-faults-quick bench clean-cache
+.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-packages test-isolation test-aws test-aws-quick test-faults test-faults-quick bench clean-cache
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -34,9 +34,9 @@ demo-status: ## The containers of the demo
 venv: ## Install the packages and Python tools that the other commands need
 	@lab/bootstrap.sh
 
-test: test-lint test-sanity test-unit test-molecule-quick test-lab-quick test-faults-quick ## The tests of every change: about an hour
+test: test-lint test-sanity test-unit test-aws-quick test-molecule-quick test-lab-quick test-faults-quick ## The tests of every change: about an hour
 
-test-all: test-lint test-sanity test-unit test-molecule test-lab test-isolation test-faults ## All tests: some hours
+test-all: test-lint test-sanity test-unit test-aws test-molecule test-lab test-isolation test-faults ## All tests: some hours
 
 test-lint: venv ## ruff, mypy, yamllint, ansible-lint, changelog and documentation
 	@tests/run lint
@@ -64,6 +64,12 @@ test-packages: venv ## What depends on the release of Slurm, with Debian's packa
 
 test-isolation: venv ## What confines a job, on an emulated machine with cgroup v2 (not part of `make test`)
 	@$(ROOT) tests/run isolation
+
+test-aws: venv ## AWS on an emulated account: every call gone wrong, and from nothing to a chat answer
+	@$(ROOT) tests/run aws
+
+test-aws-quick: venv ## The same without the tests marked slow
+	@$(ROOT) tests/run aws -m "not slow"
 
 test-faults: venv ## Every injected fault, beside a plain sbatch-and-retry script; writes build/faults.json
 	@$(ROOT) tests/run faults
