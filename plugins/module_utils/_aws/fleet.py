@@ -60,24 +60,34 @@ def hosts(
 ) -> list[dict[str, t.Any]]:
     """The hosts of the inventory: all that are wanted, with what EC2 says of those that are there."""
     there = {one["tags"].get("Name"): one for one in found if one["state"]["name"] in ALIVE}
-    made = []
-    for node in wanted:
-        one = there.get(node["name"], {})
-        groups = ["slurm_controller"] if node["role"] == "controller" else ["slurm_compute", f"group_{_word(node)}"]
-        made.append(
-            {
-                "name": node["name"],
-                "groups": groups + (["slurm_elastic"] if node["elastic"] else []),
-                "instance_id": one.get("instance_id", ""),
-                "instance_type": one.get("instance_type", node["types"][0]),
-                "private_address": one.get("private_ip_address") or "",
-                "public_address": one.get("public_ip_address") or "",
-                "host_key": one.get("tags", {}).get(plan.HOST_KEY_TAG, ""),
-                "state": one.get("state", {}).get("name", "absent"),
-            }
-        )
-    return made
+    return [_host(node, there.get(node["name"], {})) for node in wanted]
 
 
-def _word(node: t.Mapping[str, t.Any]) -> str:
-    return str(node["group"]).replace("-", "_")
+def _host(node: t.Mapping[str, t.Any], one: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    first = node["places"][0]
+    return {
+        "name": node["name"],
+        "groups": _groups(node),
+        "variables": {
+            "llmops_group": node["group"],
+            "llmops_instance_id": one.get("instance_id", ""),
+            "llmops_instance_type": one.get("instance_type", first["type"]),
+            "llmops_zone": one.get("placement", {}).get("availability_zone", first["zone"]),
+            "llmops_private_address": one.get("private_ip_address") or "",
+            "llmops_public_address": one.get("public_ip_address") or "",
+            "llmops_host_key": one.get("tags", {}).get(plan.HOST_KEY_TAG, ""),
+            "llmops_state": one.get("state", {}).get("name", "absent"),
+        },
+    }
+
+
+def _groups(node: t.Mapping[str, t.Any]) -> list[str]:
+    """As llmops.aws_ec2.yml of the inventory makes them of tags."""
+    if node["role"] == "controller":
+        return ["slurm_controller"]
+    return [
+        "slurm_compute",
+        "group_" + node["group"].replace("-", "_"),
+        *(["slurm_elastic"] if node["elastic"] else []),
+        *(["slurm_spot"] if node["market"] == "spot" else []),
+    ]

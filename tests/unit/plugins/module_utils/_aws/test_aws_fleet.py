@@ -76,7 +76,15 @@ def test_hosts_of_the_inventory() -> None:
     ctl, gpu1, _gpu2 = fleet.hosts(wanted, [CTL, instance("gpu1", 1, **{"llmops-host-key": key})])
     assert ctl["groups"] == ["slurm_controller"]
     assert gpu1["groups"] == ["slurm_compute", "group_gpu", "slurm_elastic"]
-    assert (gpu1["host_key"], gpu1["private_address"], gpu1["state"]) == (key, "10.42.0.1", "running")
+    told = gpu1["variables"]
+    assert (told["llmops_host_key"], told["llmops_private_address"], told["llmops_state"]) == (
+        key,
+        "10.42.0.1",
+        "running",
+    )
+    (spot,) = [one for one in fleet.hosts(plan.nodes(nodes(market="spot"), ZONES)) if one["name"] == "gpu2"]
+    assert spot["groups"] == ["slurm_compute", "group_gpu", "slurm_spot"]
+    assert (spot["variables"]["llmops_state"], spot["variables"]["llmops_zone"]) == ("absent", "us-east-1a")
 
 
 CONSOLE = """
