@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import console, dependencies, images, launch, network, placement, tags
+from . import console, dependencies, images, launch, network, placement, tags, tokens
 
 
 def apply() -> None:
-    for module in (tags, images, placement, launch, console, network, dependencies):
+    for module in (tags, images, placement, launch, console, network, dependencies, tokens):
         module.apply()
