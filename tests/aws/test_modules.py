@@ -9,6 +9,7 @@ import pytest
 from .account import Account, TimedPlay
 from .stage import new_key
 
+pytestmark = pytest.mark.slow
 PLAYBOOKS = Path(__file__).parent / "playbooks"
 
 
