@@ -120,6 +120,8 @@ printf '%s\\n' '{key}' | install -m 600 -o {user} -g {user} /dev/stdin /home/{us
 def _bare(lab: Lab, host: Host) -> None:
     """One host as `python -m lab up` makes it; the others are left as they are, those that are stopped too."""
     hosts._container(lab, host, None)
+    # Who asks for another's hardware address tells all its own: else they send to its predecessor's for a minute.
+    podman.exec_in(lab.container(host.name), ["ping", "-c1", "-W1", lab.address(GATEWAY_OCTET)], check=False)
     hosts._wait_for_ssh(lab, host)
     hosts._settle(lab, host)
 

@@ -54,9 +54,15 @@ def newest(ec2: Any, name: str, owner: str = DEBIAN) -> dict[str, Any]:
     return dict(max(images, key=lambda one: str(one["CreationDate"])))
 
 
-def make(emulator: Emulator, folder: Path) -> Stage:
+def new_key(folder: Path) -> Path:
+    """A private key; the public one lies beside it."""
     key = folder / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    return key
+
+
+def make(emulator: Emulator, folder: Path) -> Stage:
+    key = new_key(folder)
     ec2 = emulator.client("ec2")
     ec2.import_key_pair(KeyName="demo", PublicKeyMaterial=key.with_suffix(".pub").read_bytes())
     vpc = ec2.create_vpc(CidrBlock="10.42.0.0/16")["Vpc"]["VpcId"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import console, dependencies, images, launch, network, placement, security_groups, tags
+from . import console, dependencies, images, launch, network, placement, security_groups, tags, tokens
 
 
 def apply() -> None:
-    for module in (tags, images, placement, launch, console, network, security_groups, dependencies):
+    for module in (tags, images, placement, launch, console, network, security_groups, dependencies, tokens):
         module.apply()

@@ -1,14 +1,12 @@
 """RunInstances as AWS does it.
 
-moto takes the first count for the last, forgets the client token (a repeated request makes more instances), termination
-protection, the placement group, throughput and IOPS of volumes, the kind of an interface and, of a launch template,
-most; it gives the profile to the first instance alone, every image the same root device, and checks neither the zone
-nor the architecture of an instance type.
+moto takes the first count for the last, forgets termination protection, the placement group, throughput and IOPS of
+volumes, the kind of an interface and, of a launch template, most; it gives the profile to the first instance alone,
+every image the same root device, and checks neither the zone nor the architecture of an instance type.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +15,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYP
 from moto.ec2.responses import EC2Response
 
 from .account import extra, refuse, wrap
+from .tokens import once
 
 GP3_IOPS, GP3_THROUGHPUT = 3000, 125
 # Called with the instances that were made, after AWS would have answered for them.
@@ -30,13 +29,6 @@ def after_launch(hook: LaunchHook) -> None:
 
 def _run(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_instances(self: Any) -> ActionResult:
-        backend, asked = self.ec2_backend, _words(self.params)
-        token = self._get_param("ClientToken")
-        known = extra(backend).tokens.get(token or "")
-        if known:
-            if known[0] != asked:
-                refuse("IdempotentParameterMismatch", "The client token was used with other parameters before.")
-            return ActionResult(known[1])
         template_tags = _merge_template(self)
         _check(self)
         self.params["MinCount"] = self._get_param("MaxCount", 1)
@@ -45,17 +37,11 @@ def _run(original: Callable[..., Any]) -> Callable[..., Any]:
         for instance in reservation.instances:
             _complete(self, instance)
             instance.add_tags(template_tags)
-        if token:
-            extra(backend).tokens[token] = (asked, reservation)
         for hook in _hooks:
             hook(reservation.instances)
         return result
 
     return run_instances
-
-
-def _words(params: Any) -> str:
-    return json.dumps(params, default=str, sort_keys=True)
 
 
 def _merge_template(self: Any) -> dict[str, str]:
@@ -199,3 +185,5 @@ def _complete_volume(backend: Any, instance: Any, mapping: dict[str, Any]) -> No
 
 def apply() -> None:
     wrap(EC2Response, "run_instances", _run)
+    # Around the rest: what is asked is compared before the template is merged into it.
+    wrap(EC2Response, "run_instances", once("run_instances"))
