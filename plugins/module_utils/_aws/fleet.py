@@ -65,16 +65,18 @@ def hosts(
 
 def _host(node: t.Mapping[str, t.Any], one: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     first = node["places"][0]
+    private, public = one.get("private_ip_address") or "", one.get("public_ip_address") or ""
     return {
         "name": node["name"],
         "groups": _groups(node),
         "variables": {
+            "ansible_host": public if node["role"] == "controller" else private,
             "llmops_group": node["group"],
             "llmops_instance_id": one.get("instance_id", ""),
             "llmops_instance_type": one.get("instance_type", first["type"]),
             "llmops_zone": one.get("placement", {}).get("availability_zone", first["zone"]),
-            "llmops_private_address": one.get("private_ip_address") or "",
-            "llmops_public_address": one.get("public_ip_address") or "",
+            "llmops_private_address": private,
+            "llmops_public_address": public,
             "llmops_host_key": one.get("tags", {}).get(plan.HOST_KEY_TAG, ""),
             "llmops_state": one.get("state", {}).get("name", "absent"),
         },
