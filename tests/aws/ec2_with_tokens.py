@@ -1,0 +1,37 @@
+"""moto's server, which as of 5.2.5 makes a second instance for a repeated client token; here it makes one, as EC2 says.
+
+The behaviour is that of "Ensuring idempotency" in the Amazon EC2 API reference: the same token and words get the answer
+of the first call, other words under the same token are refused.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+from moto.core.responses import ActionResult  # type: ignore[import-untyped]
+from moto.ec2.exceptions import EC2ClientError  # type: ignore[import-untyped]
+from moto.ec2.responses.instances import InstanceResponse  # type: ignore[import-untyped]
+from moto.server import main  # type: ignore[import-untyped]
+
+_lock = threading.Lock()
+_made: dict[str, tuple[dict[str, Any], ActionResult]] = {}
+_plain = InstanceResponse.run_instances
+
+
+def run_instances(self: InstanceResponse) -> ActionResult:
+    token = self._get_param("ClientToken")
+    words = {key: value for key, value in self.data.items() if not key.startswith("X-Amz")}
+    with _lock:
+        if token not in _made:
+            _made[token] = (words, _plain(self))
+        first, answer = _made[token]
+    if first != words:
+        raise EC2ClientError("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent")
+    return answer
+
+
+if __name__ == "__main__":
+    InstanceResponse.run_instances = run_instances
+    main(sys.argv[1:])
