@@ -90,8 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         words = {key: values[0] for key, values in parse_qs(body.decode()).items()}
         fault = self.server.judge(words, self.headers.get("Authorization", ""))
         if fault and fault.effect not in ("lost", "slow"):
-            text = f"<Response><Errors><Error><Code>{fault.effect}</Code><Message>so the test wants it</Message>"
-            self._say(fault.status, f"{text}</Error></Errors><RequestID>r</RequestID></Response>".encode())
+            error = f"<Code>{fault.effect}</Code><Message>so the test wants it</Message>"
+            whole = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>r</RequestID></Response>"
+            self._say(fault.status, whole.encode())
             return
         behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=60)
         behind.request("POST", "/", body, dict(self.headers.items()))

@@ -10,10 +10,10 @@ import sys
 import threading
 from typing import Any
 
-from moto.core.responses import ActionResult  # type: ignore[import-untyped]
-from moto.ec2.exceptions import EC2ClientError  # type: ignore[import-untyped]
-from moto.ec2.responses.instances import InstanceResponse  # type: ignore[import-untyped]
-from moto.server import main  # type: ignore[import-untyped]
+from moto.core.responses import ActionResult
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.responses.instances import InstanceResponse
+from moto.server import main
 
 _lock = threading.Lock()
 _made: dict[str, tuple[dict[str, Any], ActionResult]] = {}
@@ -33,5 +33,5 @@ def run_instances(self: InstanceResponse) -> ActionResult:
 
 
 if __name__ == "__main__":
-    InstanceResponse.run_instances = run_instances
+    InstanceResponse.run_instances = run_instances  # type: ignore[method-assign]
     main(sys.argv[1:])

@@ -38,7 +38,8 @@ class Driver:
         # Instances that are gone again, by the token of their launch, with which EC2 would tell of them once more.
         self._gone: dict[str, Instance] = {}
 
-    def list(self) -> dict[str, Any]:
+    def tell(self) -> dict[str, Any]:
+        """Of all that there is."""
         return {"instances": listing(self._ec2.instances())}
 
     # --- Start --------------------------------------------------------------------------------------------------------

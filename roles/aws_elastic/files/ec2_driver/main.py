@@ -16,7 +16,12 @@ from .ec2 import Cloud, Ec2
 from .model import CAPACITY, PERMANENT, THROTTLED, DriverError, Request, Settings, read_request
 from .together import Deadline, side_by_side
 
-COMMANDS = ("start", "stop", "list")
+# The contract's words, and what does them.
+COMMANDS: dict[str, Callable[[Driver], dict[str, Any]]] = {
+    "start": Driver.start,
+    "stop": Driver.stop,
+    "list": Driver.tell,
+}
 EXITS = {CAPACITY: 10, THROTTLED: 11, PERMANENT: 12}
 
 
@@ -29,9 +34,7 @@ def act(command: str, text: str, connect: Callable[[str, Settings], Cloud] = Ec2
     seconds = request.settings.timeout
 
     def work(asked: Request) -> dict[str, Any]:
-        driver = Driver(connect(asked.cluster, asked.settings), asked, Deadline(seconds))
-        answer: dict[str, Any] = getattr(driver, command)()
-        return answer
+        return COMMANDS[command](Driver(connect(asked.cluster, asked.settings), asked, Deadline(seconds)))
 
     done = side_by_side(work, [request], 1, seconds)
     if request not in done:

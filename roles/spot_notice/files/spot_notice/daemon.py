@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Looks every few seconds, and acts when there is a notice.
 
-It remembers little and asks Slurm each time, so that it may be killed and started again at any moment.
+It remembers little and asks Slurm each time, so that it may be killed and started again at any moment: no job is put
+back twice, and one that just was waits as long as Slurm by itself lets it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class Controller(Protocol):
 
     def requeue(self, job: str) -> None: ...
 
+    def state(self, job: str) -> str: ...
+
+    def start_now(self, job: str) -> None: ...
+
     def warn(self, job: str) -> None: ...
 
 
@@ -49,6 +54,8 @@ class Daemon:
         # What was said last of each matter, which is said again only when it changed.
         self._said: dict[str, str] = {}
         self._warned: set[str] = set()
+        # Jobs on their way into the queue.
+        self._moving: set[str] = set()
         self._deaf = False
 
     def turn(self) -> None:
@@ -88,15 +95,38 @@ class Daemon:
         for job in jobs:
             if job.moves:
                 self._requeue(job)
+        for name in sorted(self._moving):
+            self._hurry(name)
         self._tell([job for job in jobs if not job.moves], notice)
 
     def _requeue(self, job: Job) -> None:
         try:
             self._slurm.requeue(job.id)
             log.warning("job %s goes back into the queue", job.id)
+            if job.alone:
+                self._moving.add(job.id)
         except SlurmError as error:
             # One may have ended, and the others must not wait for it.
             self._say(logging.ERROR, f"job {job.id}", str(error))
+
+    def _hurry(self, job: str) -> None:
+        """Slurm lets a job that was put back wait for two minutes (cred_expire of AuthInfo), for the nodes it was on
+        refuse it so long. None of them is asked again where this is the only one."""
+        try:
+            state = self._slurm.state(job)
+            if state == "PENDING":
+                self._slurm.start_now(job)
+                log.warning("job %s may start elsewhere at once", job)
+            if state != "COMPLETING":
+                self._moving.discard(job)
+        except SlurmError as error:
+            self._moving.discard(job)
+            self._say(logging.ERROR, f"job {job}", str(error))
+
+    @property
+    def busy(self) -> bool:
+        """Something is about to happen."""
+        return bool(self._moving)
 
     def _tell(self, jobs: list[Job], notice: Notice) -> None:
         """Jobs that Slurm does not start again get the time that there is, and a warning before it ends."""
@@ -128,4 +158,4 @@ def run(daemon: Daemon, interval: float, sleep: Callable[[float], None] = time.s
     """For ever."""
     while True:
         daemon.turn()
-        sleep(interval)
+        sleep(min(interval, 1.0) if daemon.busy else interval)

@@ -39,10 +39,13 @@ class Node(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A job on this node, and whether Slurm may start it again elsewhere."""
+    """A job on this node."""
 
     id: str
+    # Slurm may start it again elsewhere.
     moves: bool
+    # It is on no other node.
+    alone: bool = True
 
 
 def parse_notice(text: str) -> Notice:
@@ -85,9 +88,12 @@ def needs_drain(node: Node, wanted: str) -> bool:
 
 
 def parse_jobs(text: str) -> list[Job]:
-    """Jobs from the lines "ID REQUEUE BATCH" of squeue. Slurm starts only batch jobs again, and those not if their
-    user said --no-requeue."""
-    return [Job(words[0], words[1:] == ["1", "1"]) for words in (line.split() for line in text.splitlines()) if words]
+    """Jobs from the lines "ID REQUEUE BATCH NODES" of squeue.
+
+    Slurm starts only batch jobs again, and those not if their user said --no-requeue.
+    """
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    return [Job(words[0], words[1:3] == ["1", "1"], words[3:] == ["1"]) for words in lines]
 
 
 def due(notice: Notice, now: float, warning: float) -> bool:

@@ -34,11 +34,18 @@ class Slurm:
         self._run("scontrol", "update", f"nodename={self.name}", "state=drain", f"reason={reason}")
 
     def jobs(self) -> list[Job]:
-        form = "--Format=JobID:.20,Requeue:.9,BatchFlag:.9"
+        form = "--Format=JobID:.20,Requeue:.9,BatchFlag:.9,NumNodes:.9"
         return parse_jobs(self._run("squeue", "--noheader", f"--nodelist={self.name}", f"--states={_STATES}", form))
 
     def requeue(self, job: str) -> None:
         self._run("scontrol", "requeue", job)
+
+    def state(self, job: str) -> str:
+        return self._run("squeue", "--noheader", f"--jobs={job}", "--states=all", "--format=%T").strip()
+
+    def start_now(self, job: str) -> None:
+        """As soon as there is room, and not when the credential of its last start is over."""
+        self._run("scontrol", "update", f"jobid={job}", "starttime=now")
 
     def warn(self, job: str) -> None:
         """SIGTERM to all of a job: its script, what that started, its steps."""

@@ -13,7 +13,8 @@ from ansible_collections.llmops.cluster.roles.aws_elastic.files.ec2_driver.model
     THROTTLED,
     DriverError,
 )
-from ec2_fakes import Clock, FakeEc2, driver, instance, wish
+
+from tests.unit.roles.aws_elastic.ec2_fakes import Clock, FakeEc2, driver, instance, wish
 
 NONE_LEFT = DriverError(CAPACITY, "InsufficientInstanceCapacity: RunInstances: none", True)
 
@@ -49,10 +50,10 @@ def test_an_instance_that_ended_while_it_stopped_is_replaced() -> None:
 
 def test_a_launch_that_failed_after_it_was_accepted_goes_on_elsewhere() -> None:
     """EC2 may say yes and terminate the instance for want of capacity; the answer of that start was lost."""
-    ec2, places = FakeEc2(), {"types": ["a", "b"]}
-    made = driver(ec2, wish("gpu1", **places)).start()["nodes"]["gpu1"]["instance"]
+    ec2 = FakeEc2()
+    made = driver(ec2, wish("gpu1", types=["a", "b"])).start()["nodes"]["gpu1"]["instance"]
     ec2.known[made] = replace(ec2.known[made], state="terminated", reason="Server.InsufficientInstanceCapacity")
-    told = driver(ec2, wish("gpu1", **places)).start()["nodes"]["gpu1"]
+    told = driver(ec2, wish("gpu1", types=["a", "b"])).start()["nodes"]["gpu1"]
 
     assert told["result"] == "ok"
     assert [arguments["InstanceType"] for _, arguments in ec2.calls] == ["a", "b"]
@@ -125,7 +126,7 @@ def test_a_list_has_all_that_is_not_gone() -> None:
     states = ["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
     ec2 = FakeEc2(*(instance(f"i-{number}", "gpu1", state) for number, state in enumerate(states)))
 
-    told = driver(ec2).list()["instances"]
+    told = driver(ec2).tell()["instances"]
 
     assert [one["state"] for one in told] == ["starting", "running", "stopping", "stopped", "stopping"]
     assert told[1] == {

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.cluster.roles.aws_elastic.files.ec2_driver import classify, decide, model
 from ansible_collections.llmops.cluster.roles.aws_elastic.files.ec2_driver.ec2 import only_the_instance_profile
-from ec2_fakes import instance, wish
+
+from tests.unit.roles.aws_elastic.ec2_fakes import instance, wish
 
 PLAIN = model.Template("lab-gpu", "3")
 EFA = model.Template(

@@ -40,9 +40,11 @@ class FakeSlurm:
 
     def __init__(self, *jobs: Job) -> None:
         self.there = list(jobs)
-        self.state = Node(False, "")
+        self.this = Node(False, "")
         self.asked: list[str] = []
         self.faults: set[str] = set()
+        # What becomes of jobs that are put back, look by look.
+        self.states = ["COMPLETING", "PENDING"]
 
     def _ask(self, words: str) -> None:
         if words.split()[0] in self.faults or words in self.faults:
@@ -50,11 +52,11 @@ class FakeSlurm:
         self.asked.append(words)
 
     def node(self) -> Node:
-        return self.state
+        return self.this
 
     def drain(self, reason: str) -> None:
         self._ask(f"drain {reason}")
-        self.state = Node(True, reason)
+        self.this = Node(True, reason)
 
     def jobs(self) -> list[Job]:
         return list(self.there)
@@ -62,6 +64,12 @@ class FakeSlurm:
     def requeue(self, job: str) -> None:
         self._ask(f"requeue {job}")
         self.there = [one for one in self.there if one.id != job]
+
+    def state(self, job: str) -> str:
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+    def start_now(self, job: str) -> None:
+        self._ask(f"start {job}")
 
     def warn(self, job: str) -> None:
         self._ask(f"warn {job}")
@@ -92,15 +100,17 @@ def test_without_a_notice_nothing_is_asked_or_said(said: pytest.LogCaptureFixtur
 
 
 def test_a_notice_drains_first_and_then_moves_jobs(said: pytest.LogCaptureFixture) -> None:
-    bench = Bench(Job("1", True), Job("2", True))
+    bench = Bench(Job("1", True), Job("2", True, alone=False))
     bench.service.documents[ACTION] = NOTICE
 
-    assert bench.turns(3) == [f"drain {REASON}", "requeue 1", "requeue 2"]
+    # The second job has nodes that go on refusing it for a while.
+    assert bench.turns(4) == [f"drain {REASON}", "requeue 1", "requeue 2", "start 1"]
     assert said.messages == [
         "EC2 gives notice: terminate at 12:34:56 UTC",
         f"drained this node: {REASON}",
         "job 1 goes back into the queue",
         "job 2 goes back into the queue",
+        "job 1 may start elsewhere at once",
     ]
 
 
@@ -134,7 +144,7 @@ def test_one_that_cannot_be_put_back_does_not_keep_the_others() -> None:
     bench.service.documents[ACTION] = NOTICE
     bench.slurm.faults = {"requeue 1"}
 
-    assert bench.turns(2) == [f"drain {REASON}", "requeue 2"]
+    assert bench.turns(1) == [f"drain {REASON}", "requeue 2"]
 
 
 def test_a_job_that_came_meanwhile_is_moved_too() -> None:
@@ -148,10 +158,10 @@ def test_a_job_that_came_meanwhile_is_moved_too() -> None:
 
 def test_a_person_who_drained_it_is_not_overruled() -> None:
     bench = Bench(Job("1", True))
-    bench.slurm.state = Node(True, "disk is swapped")
+    bench.slurm.this = Node(True, "disk is swapped")
     bench.service.documents[ACTION] = NOTICE
 
-    assert bench.turns(2) == ["requeue 1"]
+    assert bench.turns(1) == ["requeue 1"]
 
 
 def test_a_service_that_is_away_is_said_once_an_outage(said: pytest.LogCaptureFixture) -> None:
@@ -203,6 +213,30 @@ def test_advice_is_logged_once(said: pytest.LogCaptureFixture) -> None:
 
     assert bench.turns(3) == []
     assert said.messages == ['EC2 expects to take this instance back: {"noticeTime": "2026-11-21T12:00:00Z"}']
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "CANCELLED", ""])
+def test_a_job_that_went_its_way_is_left_alone(state: str) -> None:
+    bench = Bench(Job("1", True))
+    bench.service.documents[ACTION] = NOTICE
+    bench.slurm.states = ["COMPLETING", state]
+
+    assert bench.turns(5) == [f"drain {REASON}", "requeue 1"]
+    assert not bench.daemon.busy
+
+
+def test_it_looks_more_often_while_a_job_moves() -> None:
+    bench, slept = Bench(Job("1", True)), []
+    bench.service.documents[ACTION] = NOTICE
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(bench.daemon, 5, sleep)
+    assert slept == [1, 5, 5]
 
 
 def test_it_looks_at_its_interval() -> None:

@@ -97,6 +97,6 @@ def test_which_drain_is_needed(name: str) -> None:
 
 
 def test_jobs_that_move_are_batch_jobs_that_may_be_requeued() -> None:
-    text = "  11  1  1\n  12  0  1\n  13  1  0\n\n"
-    assert parse_jobs(text) == [Job("11", True), Job("12", False), Job("13", False)]
+    text = "  11  1  1  1\n  12  0  1  1\n  13  1  0  1\n\n  14  1  1  2\n"
+    assert parse_jobs(text) == [Job("11", True), Job("12", False), Job("13", False), Job("14", True, alone=False)]
     assert parse_jobs("") == []
