@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +20,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import boto3  # type: ignore[import-untyped]
+
+from tests.fake_imds import FakeImds
 
 ROOT = Path(__file__).parents[2]
 # Another Python, such as one with the oldest boto3 of a supported distribution.
@@ -29,6 +34,47 @@ REGION = "us-east-1"
 CLUSTER = "lab"
 TEMPLATE = "lab-gpu"
 KEY, SECRET = "ASIAOFTHEPROFILE", "the-secret-of-the-profile"
+
+
+@contextmanager
+def emulated_ec2() -> Iterator[int]:
+    """moto's server, with EC2's client tokens; its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    argv = [sys.executable, str(Path(__file__).parent / "ec2_with_tokens.py"), "-H", "127.0.0.1", "-p", str(port)]
+    environment = {**os.environ, "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "1"}
+    server = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ends = time.monotonic() + 60
+    while True:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                break
+        assert server.poll() is None, "moto did not start"
+        assert time.monotonic() < ends, "moto did not answer"
+        time.sleep(0.2)
+    try:
+        yield port
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def forget(port: int) -> None:
+    """An empty account."""
+    urllib.request.urlopen(
+        urllib.request.Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST"), timeout=30
+    ).close()
+
+
+def give_credentials(service: FakeImds) -> None:
+    """What an instance with a profile is told."""
+    words = {"Code": "Success", "AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": "a-session"}
+    role = service.folder / "iam/security-credentials/controller"
+    role.parent.mkdir(parents=True)
+    role.write_text(json.dumps({**words, "Expiration": "2099-01-01T00:00:00Z"}))
+    # The list of roles has the address of the folder, which for a file server is another file.
+    service.indexes["iam/security-credentials/"] = role.name
 
 
 @dataclass
@@ -50,8 +96,8 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
         self.behind = port
         self.calls: list[dict[str, str]] = []
         self.faults: list[Fault] = []
@@ -61,7 +107,7 @@ class Proxy(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def made(self, action: str) -> list[dict[str, str]]:
         return [one for one in self.calls if one["Action"] == action]

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._aws.iam import elastic_policy
 
-from tests.aws.ec2_bench import CLUSTER, KEY, SECRET, Bench, Done, Fault, Proxy, actions, tags_of
+from tests.aws.ec2_bench import (
+    CLUSTER,
+    KEY,
+    Bench,
+    Done,
+    Fault,
+    Proxy,
+    actions,
+    emulated_ec2,
+    forget,
+    give_credentials,
+    tags_of,
+)
 from tests.fake_imds import FakeImds
 
 FIRST, SECOND = "g6.xlarge", "g6.2xlarge"
@@ -27,48 +33,21 @@ CAPACITY = "InsufficientInstanceCapacity"
 
 @pytest.fixture(scope="session")
 def moto_port() -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    argv = [sys.executable, str(Path(__file__).parent / "ec2_with_tokens.py"), "-H", "127.0.0.1", "-p", str(port)]
-    environment = {**os.environ, "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "1"}
-    server = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    ends = time.monotonic() + 60
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        assert server.poll() is None, "moto did not start"
-        assert time.monotonic() < ends, "moto did not answer"
-        time.sleep(0.2)
-    yield port
-    server.terminate()
-    server.wait(20)
+    with emulated_ec2() as port:
+        yield port
 
 
 @pytest.fixture(scope="session")
 def imds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeImds]:
     """Whose only purpose here are the credentials of the controller's instance profile."""
-    folder = tmp_path_factory.mktemp("imds")
-    (folder / "iam/security-credentials").mkdir(parents=True)
-    (folder / "iam/security-credentials/controller").write_text(
-        json.dumps(
-            {
-                "Code": "Success",
-                "AccessKeyId": KEY,
-                "SecretAccessKey": SECRET,
-                "Token": "a-session",
-                "Expiration": "2099-01-01T00:00:00Z",
-            }
-        )
-    )
-    # The list of roles has the address of the folder, which for a file server is another file.
-    with FakeImds(folder) as service:
-        service.indexes["iam/security-credentials/"] = "controller"
+    with FakeImds(tmp_path_factory.mktemp("imds")) as service:
+        give_credentials(service)
         yield service
 
 
 @pytest.fixture
 def bench(moto_port: int, imds: FakeImds) -> Iterator[Bench]:
-    reset = urllib.request.Request(f"http://127.0.0.1:{moto_port}/moto-api/reset", method="POST")
-    urllib.request.urlopen(reset, timeout=30).close()
+    forget(moto_port)
     proxy = Proxy(moto_port)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     made = Bench(moto_port, proxy, imds.url)
