@@ -1,7 +1,8 @@
 """moto's server, which as of 5.2.5 makes a second instance for a repeated client token; here it makes one, as EC2 says.
 
-The behaviour is that of "Ensuring idempotency" in the Amazon EC2 API reference: the same token and words get the answer
-of the first call, other words under the same token are refused.
+The behaviour is that of "Ensuring idempotency" and of the error codes in the Amazon EC2 API reference: the same token
+and words get the answer of the first call, other words under the same token are refused, and so is the token of an
+instance that was terminated.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ def run_instances(self: InstanceResponse) -> ActionResult:
         if token not in _made:
             _made[token] = (words, _plain(self))
         first, answer = _made[token]
+        states = [one.state for one in getattr(answer.result, "instances", [])]
+    if "terminated" in states:
+        raise EC2ClientError("IdempotentInstanceTerminated", "The instance of this client token was terminated")
     if first != words:
         raise EC2ClientError("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent")
     return answer

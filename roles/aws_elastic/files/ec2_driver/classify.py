@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which refusal of EC2 is which of the contract's. The one table of it.
 
-Names: "Error codes for the Amazon EC2 API" in the Amazon EC2 API reference, as of 2026.
+Names: "Error codes for the Amazon EC2 API" in the Amazon EC2 API reference, as of 2026; of throttling, those that
+botocore knows too.
 """
 
 from __future__ import annotations
@@ -13,25 +14,27 @@ from .model import CAPACITY, PERMANENT, THROTTLED
 # There is none now, or the account may have no more now: another type or subnet may do, and later the same one.
 _CAPACITY = (
     *("InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientCapacity", "InsufficientVolumeCapacity"),
-    *("InsufficientReservedInstanceCapacity", "InsufficientCapacityOnHost", "ReservationCapacityExceeded"),
+    *("InsufficientReservedInstanceCapacity", "ReservationCapacityExceeded"),
     *("InsufficientFreeAddressesInSubnet", "InsufficientAddressCapacity"),
     *("SpotMaxPriceTooLow", "MaxSpotInstanceCountExceeded"),
     *("VcpuLimitExceeded", "InstanceLimitExceeded", "VolumeLimitExceeded", "MaxIOPSLimitExceeded"),
+    # The instance of this token was made, and is gone again.
+    "IdempotentInstanceTerminated",
 )
-# Asked too often, a fault of the service, or something that is about to be another way.
-_THROTTLED = (
+TOO_OFTEN = (
     *("RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException", "RequestThrottled"),
-    *("BandwidthLimitExceeded", "ResourceCountExceeded"),
-    *("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"),
+    *("ThrottledException", "BandwidthLimitExceeded"),
+)
+# That, a fault of the service, or something that is about to be another way.
+_THROTTLED = (
+    *TOO_OFTEN,
+    *("InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"),
     *("IncorrectInstanceState", "IncorrectState", "ConcurrentTagAccess", "InvalidInstanceID.NotFound"),
     # The instance of this token exists, made by an earlier version of this driver: the next look finds it.
-    *("IdempotentParameterMismatch", "IdempotentInstanceInProgress"),
+    "IdempotentParameterMismatch",
 )
 # Of no use here, maybe of use in another place: the type is not offered there, or cannot do what the template says.
-_NOT_HERE = (
-    *("Unsupported", "UnsupportedOperation", "InvalidSubnetID.NotFound", "InvalidAvailabilityZone"),
-    *("InvalidParameterCombination", "UnsupportedInstanceTypeOnHost"),
-)
+_NOT_HERE = (*("Unsupported", "UnsupportedOperation", "InvalidSubnetID.NotFound", "InvalidParameterCombination"),)
 HINTS = {
     "VcpuLimitExceeded": "the account's quota of vCPUs is used up; ask for more in Service Quotas",
     "MaxSpotInstanceCountExceeded": "the account's quota of spot vCPUs is used up; ask for more in Service Quotas",

@@ -123,7 +123,7 @@ class Driver:
         ):
             errors = in_batches(call, sorted(ids), self._request.settings.workers, self._deadline)
             for one, error in sorted(errors.items()):
-                if error and not str(error).startswith(GONE):
+                if error and error.code != GONE:
                     results[ids[one]] = Result(error.kind, f"{one} was not {what}: {error}", one)
         return _answer(self._request.nodes, results)
 

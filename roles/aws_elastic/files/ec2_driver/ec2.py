@@ -96,7 +96,7 @@ class Ec2:
             hint = f" ({HINTS[code]})" if code in HINTS else ""
             # What EC2 says of a lacking permission goes on for a page in a code of its own.
             words = " ".join(str(found.get("Message", "")).split())[:200]
-            raise DriverError(kind, f"{code}{hint}: {what}: {words}", elsewhere) from error
+            raise DriverError(kind, f"{code}{hint}: {what}: {words}", elsewhere, code) from error
         except self._wrong as error:
             raise DriverError(PERMANENT, f"{what}: {error}"[:300]) from error
         except self._fault as error:

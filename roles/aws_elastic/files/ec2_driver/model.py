@@ -27,9 +27,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 class DriverError(Exception):
     """The call as a whole, or a call of EC2, came to nothing: of which kind, and in words."""
 
-    def __init__(self, kind: str, message: str, elsewhere: bool = False) -> None:
+    def __init__(self, kind: str, message: str, elsewhere: bool = False, code: str = "") -> None:
         super().__init__(message)
         self.kind = kind
+        # EC2's.
+        self.code = code
         # Whether another type or subnet may do.
         self.elsewhere = elsewhere
 

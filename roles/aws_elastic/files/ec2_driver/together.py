@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from .classify import TOO_OFTEN
 from .model import DriverError
 
 T = TypeVar("T", bound=Hashable)
@@ -58,6 +59,7 @@ def in_batches(
             found.update(dict.fromkeys(some))
         except DriverError as error:
             found.update(dict.fromkeys(some, error))
-            if len(some) > 1:
+            # More calls would be no cure for too many.
+            if len(some) > 1 and error.code not in TOO_OFTEN:
                 found.update(side_by_side(alone, some, workers, deadline.left()))
     return found

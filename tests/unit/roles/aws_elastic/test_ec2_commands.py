@@ -105,7 +105,7 @@ def test_one_that_cannot_be_stopped_does_not_keep_the_others_on() -> None:
     ec2 = FakeEc2(instance("i-1", "gpu1"), instance("i-2", "gpu2"), instance("i-3", "gpu3"))
     ec2.refusals = {
         ("stop", "i-2"): DriverError(THROTTLED, "IncorrectInstanceState: StopInstances: pending"),
-        ("stop", "i-3"): DriverError(THROTTLED, "InvalidInstanceID.NotFound: StopInstances: gone"),
+        ("stop", "i-3"): DriverError(THROTTLED, "gone", code="InvalidInstanceID.NotFound"),
     }
 
     told = driver(ec2, wish("gpu1"), wish("gpu2"), wish("gpu3"), wish("gpu4")).stop()["nodes"]
@@ -120,6 +120,16 @@ def test_one_that_cannot_be_stopped_does_not_keep_the_others_on() -> None:
         "gpu3": {"result": "ok"},
         "gpu4": {"result": "ok", "message": "nothing to stop"},
     }
+
+
+def test_many_calls_are_no_cure_for_too_many() -> None:
+    ec2 = FakeEc2(instance("i-1", "gpu1"), instance("i-2", "gpu2"))
+    ec2.refusals = {("stop", "i-1"): DriverError(THROTTLED, "slower", code="RequestLimitExceeded")}
+
+    told = driver(ec2, wish("gpu1"), wish("gpu2")).stop()["nodes"]
+
+    assert {name: one["result"] for name, one in told.items()} == {"gpu1": "throttled", "gpu2": "throttled"}
+    assert ec2.calls == [("stop", ["i-1", "i-2"])]
 
 
 def test_a_list_has_all_that_is_not_gone() -> None:
