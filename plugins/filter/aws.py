@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.llmops.cluster.plugins.module_utils._aws import (
     fleet,
+    iam,
     images,
     plan,
     prices,
@@ -43,6 +44,12 @@ def aws_bill(given: Given, table: Given) -> dict[str, t.Any]:
     return {"hourly": made.hourly, "unknown": made.unknown, "text": prices.text(made, table)}
 
 
+def aws_elastic_policy(given: Given, caller: str) -> dict[str, t.Any]:
+    """What the controller may do to elastic nodes, in the account and partition of whoever asks (an ARN)."""
+    _arn, partition, _service, _region, account, _rest = caller.split(":", 5)
+    return iam.elastic_policy(str(given["name"]), str(given["region"]), account, partition)
+
+
 class FilterModule:
     """Filters of the role aws_cluster."""
 
@@ -55,6 +62,7 @@ class FilterModule:
             "aws_bill": aws_bill,
             "aws_newest_image": images.newest,
             "aws_templates": template.templates,
+            "aws_elastic_policy": aws_elastic_policy,
             "aws_fleet": fleet.actions,
             "aws_hosts": fleet.hosts,
             "aws_login_user": lambda given: images.image_of(given).user,

@@ -17,7 +17,7 @@ from .model import MARK, PROTECTED_MARK, Instance, Memory, Node
 from .settings import Settings
 
 # Beginnings of the reasons for which a node is down without a person's word. What an admin set down stays down.
-AUTOMATIC = (MARK, "Not responding", "ResumeTimeout reached", "Node unexpectedly rebooted")
+AUTOMATIC = (MARK, "spot:", "Not responding", "ResumeTimeout reached", "Node unexpectedly rebooted")
 
 
 @dataclass
