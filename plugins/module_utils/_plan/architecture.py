@@ -19,6 +19,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.quantization 
 _UNGATED: t.Final = frozenset({"bert", "bloom", "falcon", "gpt2", "gpt_neox", "opt", "phi", "roberta", "starcoder2"})
 # Families that answer with vectors: nothing is kept between tokens.
 _ENCODERS: t.Final = frozenset({"bert", "modernbert", "nomic_bert", "roberta", "xlm-roberta"})
+# Families whose every layer has the window that the configuration names, without names for the layers.
+_WINDOWED: t.Final = frozenset({"mistral", "mixtral", "phi3", "phimoe", "starcoder2"})
 # Kinds of rope scaling that leave max_position_embeddings as it is.
 _UNSCALED: t.Final = frozenset({"", "default", "llama3", "longrope", "mrope", "proportional", "su"})
 
@@ -122,6 +124,8 @@ def _attention(config: Mapping[str, t.Any], layers: int) -> tuple[str, ...]:
     pattern = config.get("sliding_window_pattern")
     if isinstance(pattern, int) and pattern > 1 and config.get("sliding_window"):
         return tuple(FULL if (index + 1) % pattern == 0 else SLIDING for index in range(layers))
+    if config.get("model_type") in _WINDOWED and isinstance(config.get("sliding_window"), int):
+        return (SLIDING,) * layers
     return (FULL,) * layers
 
 

@@ -115,7 +115,7 @@ def _expert_parallel(model: Architecture, wish: Wish, layout: Layout) -> t.Itera
         yield Problem("expert_parallel", "true", "false: this model has no experts", "Leave the key out.")
     if wish.has("--enable-eplb") and not layout.expert:
         yield Problem(
-            "extra_args", "--enable-eplb", "expert_parallel: true beside it", "Set it, or leave the option out."
+            "extra_args", "--enable-eplb", "expert_parallel: true beside it", "Set the key, or leave the option out."
         )
 
 

@@ -101,7 +101,9 @@ def _usual(layout: Layout, group: Group) -> bool:
     """Whether this is a cut that the links are made for. Others are looked at when none of these fits."""
     if not group.gpu.nvlink:
         return layout.tensor == 1 and layout.data == 1
-    return layout.tensor <= layout.gpus and layout.pipeline in ((1,) if layout.data > 1 else (layout.nodes,))
+    if layout.data > 1:
+        return layout.tensor <= layout.gpus and layout.pipeline == 1 and layout.expert
+    return layout.tensor <= layout.gpus and layout.pipeline == layout.nodes
 
 
 def _best(fits: list[Fit], group: Group) -> tuple[Fit, Fit]:
@@ -145,24 +147,35 @@ def _why(group: Group, first: Fit, best: Fit, legal: list[Fit], fixed: Fixed) ->
     return [reason for reason in reasons if reason]
 
 
-def _search(model: Model, wish: Wish, group: Group, fixed: Fixed, usual: bool) -> Choice:
-    """The first size at which a legal cut fits; else the legal cut that came nearest, else what is wrong with them."""
-    nearest: Fit | None = None
+def _search(model: Model, wish: Wish, group: Group, fixed: Fixed) -> Choice:
+    """The first size at which a usual cut fits, else the first at which any legal one does; else the nearest."""
+    tried: list[Fit] = []
     wrong: list[Problem] = []
+    sizes = []
     for nodes, gpus in _sizes(group, fixed):
         legal = []
         for layout in _cuts(model.architecture, nodes, gpus, fixed):
             problems = layout_problems(model.architecture, wish, layout)
             wrong = problems or wrong
             legal += [] if problems else [fit_of(model, wish, group.gpu, layout)]
-        good = [fit for fit in legal if fit.fits and (not usual or _usual(fit.layout, group))]
+        sizes.append(legal)
+        tried += legal
+        good = [fit for fit in legal if fit.fits and _usual(fit.layout, group)]
         if good:
-            first, best = _best(good, group)
-            why = _why(group, first, best, legal, fixed)
-            return Choice(group, model, best, [], why, layout_warnings(wish, group.gpu, best.layout))
-        known = [*legal, nearest] if nearest else legal
-        nearest = max(known, key=lambda fit: (fit.longest, fit.cache_bytes), default=None)
+            return _taken(model, wish, group, good, legal, fixed)
+    for legal in sizes:
+        good = [fit for fit in legal if fit.fits]
+        if good:
+            return _taken(model, wish, group, good, legal, fixed)
+    nearest = max(tried, key=lambda fit: (fit.longest, fit.cache_bytes), default=None)
     return Choice(group, model, nearest, wrong if nearest is None else [])
+
+
+def _taken(model: Model, wish: Wish, group: Group, good: list[Fit], legal: list[Fit], fixed: Fixed) -> Choice:
+    """The choice among cuts of one size that fit."""
+    first, best = _best(good, group)
+    why = _why(group, first, best, legal, fixed)
+    return Choice(group, model, best, [], why, layout_warnings(wish, group.gpu, best.layout))
 
 
 def _size_problems(group: Group, fixed: Fixed) -> list[Problem]:
@@ -181,8 +194,7 @@ def choose_on(architecture: Architecture, wish: Wish, files: int | None, group: 
     problems = gpu_problems(architecture, wish, group.gpu) + _size_problems(group, fixed)
     if problems:
         return Choice(group, model, None, problems)
-    choice = _search(model, wish, group, fixed, usual=True)
-    choice = choice if choice.works else _search(model, wish, group, fixed, usual=False)
+    choice = _search(model, wish, group, fixed)
     if choice.fit is None and not choice.problems:
         given = " x ".join(f"{key} {value}" for key, value in fixed.items())
         allowed = "sizes with tensor x pipeline x data = gpus x nodes"

@@ -109,7 +109,7 @@ def cache_options(model: Model, wish: Wish, gpu: Gpu | None) -> CacheOptions:
         element_bytes=element_bytes(wish.kv_dtype, model.architecture, model.dtype),
         block=wish.block,
         batched_tokens=wish.batched_tokens or engine_defaults(gpu)[0],
-        mixed=wish.device != "cpu" and not wish.has("--disable-hybrid-kv-cache-manager"),
+        mixed=not wish.has("--disable-hybrid-kv-cache-manager"),
     )
 
 

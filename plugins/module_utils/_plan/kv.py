@@ -25,7 +25,7 @@ CPU_BLOCK: t.Final = 128
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """What a cache is asked for. `mixed` is whether the engine treats layers by their kinds, which it does on GPUs."""
+    """What a cache is asked for. `mixed` is whether the engine treats layers by their kinds."""
 
     length: int
     element_bytes: int

@@ -119,12 +119,22 @@ def _lines(plan: Mapping[str, t.Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _cpu_lines(plan: Mapping[str, t.Any]) -> list[tuple[str, str]]:
+    """Label and text of each line about a server on the CPU."""
+    lines = [("weights", f"{plan['weights_bytes']:,} bytes, {plan['files_bytes']:,} in files")]
+    cache = plan.get("cache")
+    if cache:
+        requests = f"{cache['concurrency']:.2f} requests of {plan['max_model_len']:,} tokens"
+        lines.append(("cache", f"{cache['tokens']:,} tokens, {cache['bytes_per_token']:,} bytes each: {requests}"))
+    return lines
+
+
 def plan_text(plan: Mapping[str, t.Any]) -> str:
     """A plan as aligned text."""
-    heads = {"planned": "fits", "refused": "does not fit", "unknown": "not planned", "measured": "on the CPU"}
+    heads = {"planned": "fits", "refused": "refused", "unknown": "not planned", "measured": "runs on the CPU"}
     head = f"{plan['name']}: {heads[plan['state']]} ({plan['model_id']}"
     head += f", {plan['quantization'] or plan['dtype']})" if plan.get("dtype") else ")"
-    lines = _lines(plan) if plan.get("layout") else []
+    lines = _lines(plan) if plan.get("layout") else (_cpu_lines(plan) if "weights_bytes" in plan else [])
     for label in ("reasons", "warnings", "problems", "advice"):
         lines += [
             ({"reasons": "why", "advice": "would do"}.get(label, label[:-1]), text) for text in plan.get(label, [])
