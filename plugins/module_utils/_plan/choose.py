@@ -19,12 +19,14 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.check import 
     tensor_sizes,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.fit import Fit, Model, fit_of, settle_model
-from ansible_collections.llmops.cluster.plugins.module_utils._plan.gpus import Gpu, Group
+from ansible_collections.llmops.cluster.plugins.module_utils._plan.gpus import GIB, Gpu, Group
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.layout import Layout
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import Wish
 
 # Engines over more nodes than this are planned by hand.
 _MOST_NODES: t.Final = 32
+# Bytes that the estimate of working memory may be wrong by.
+_UNSURE: t.Final = 0.75 * GIB
 # So much more must another cut hold to be taken instead of the usual one.
 _WORTH_IT: t.Final = 1.5
 
@@ -127,8 +129,8 @@ def _link_reason(layout: Layout, gpu: Gpu) -> str:
 def _why(group: Group, first: Fit, best: Fit, legal: list[Fit], fixed: Fixed) -> list[str]:
     layout = best.layout
     reasons = [f"{layout.world} GPU{'s are' if layout.world > 1 else ' is'} the fewest that hold weights and cache"]
-    if fixed:
-        reasons = [f"given: {', '.join(f'{key} {value}' for key, value in fixed.items())}"]
+    reasons = [] if "gpus" in fixed else reasons
+    reasons += [f"given: {', '.join(f'{key} {value}' for key, value in fixed.items())}"] if fixed else []
     if layout.world == 1:
         return reasons
     if best.layout != first.layout:
@@ -171,11 +173,19 @@ def _search(model: Model, wish: Wish, group: Group, fixed: Fixed) -> Choice:
     return Choice(group, model, nearest, wrong if nearest is None else [])
 
 
+def _tight(fit: Fit) -> list[str]:
+    """What to know of a cache that is smaller than what the estimate of working memory may be wrong by."""
+    if fit.cache_bytes >= _UNSURE or not fit.cache.blocks_a_request:
+        return []
+    left = f"only {fit.cache_bytes / GIB:.2f} GiB are left for the cache, and working memory is an estimate"
+    return [f"{left}: a lower max_num_seqs or one GPU more makes it safe."]
+
+
 def _taken(model: Model, wish: Wish, group: Group, good: list[Fit], legal: list[Fit], fixed: Fixed) -> Choice:
     """The choice among cuts of one size that fit."""
     first, best = _best(good, group)
     why = _why(group, first, best, legal, fixed)
-    return Choice(group, model, best, [], why, layout_warnings(wish, group.gpu, best.layout))
+    return Choice(group, model, best, [], why, layout_warnings(wish, group.gpu, best.layout) + _tight(best))
 
 
 def _size_problems(group: Group, fixed: Fixed) -> list[Problem]:

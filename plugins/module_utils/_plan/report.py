@@ -21,7 +21,9 @@ ASSUMED_MIB_A_SECOND: t.Final = 125.0
 
 def gib(number: float) -> str:
     """Bytes for people."""
-    return f"{number / GIB:.2f} GiB" if abs(number) < 10 * GIB else f"{number / GIB:.1f} GiB"
+    if number < GIB / 10:
+        return f"{number / MIB:.1f} MiB"
+    return f"{number / GIB:.2f} GiB" if number < 10 * GIB else f"{number / GIB:.1f} GiB"
 
 
 def load_seconds(model: Model, layout: Layout, rate: float) -> float:

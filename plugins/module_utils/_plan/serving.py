@@ -144,14 +144,14 @@ def _sized(entry: Mapping[str, t.Any], given: t.Collection[str], plan: Mapping[s
     return {key: value for key, value in sizes.items() if entry[key] != value}
 
 
-def _flags(
+def _checked(
     entry: Mapping[str, t.Any], sizes: Mapping[str, t.Any], site: Mapping[str, t.Any], parser: t.Any
-) -> list[str]:
-    """What the installed engine says about the command line of this entry."""
+) -> dict[str, list[str]]:
+    """What the installed engine says about the command line of this entry, and what this release cannot run yet."""
     try:
-        return option_problems(serve_job({**entry, **sizes}, site)["argv"], parser)
+        return {"options": option_problems(serve_job({**entry, **sizes}, site)["argv"], parser), "limits": []}
     except NotInThisReleaseError as error:
-        return [str(error)]
+        return {"options": [], "limits": [str(error)]}
 
 
 def serving_plan(
@@ -180,7 +180,7 @@ def serving_plan(
         plan = {"name": name, "model_id": entry["model_id"], "advice": []}
         plan.update(_one(entry, given[name], about.get(name), groups, complete, concurrency))
         plan["sizes"] = _sized(entry, given[name], plan)
-        plan["options"] = _flags(entry, plan["sizes"], complete, parser) if parser else []
+        plan.update(_checked(entry, plan["sizes"], complete, parser))
         plan["text"] = plan_text({**plan, "problems": [*plan["problems"], *plan["options"]]})
         plans.append(plan)
     return plans
@@ -202,5 +202,5 @@ def plan_problems(plans: Sequence[Mapping[str, t.Any]]) -> list[str]:
         if plan["state"] == "refused":
             ways = f" What would do: {'; '.join(plan['advice'])}." if plan["advice"] else ""
             found += [f"{plan['name']}: {problem}.{ways}".replace("..", ".") for problem in plan["problems"]]
-        found += [f"{plan['name']}: {problem}" for problem in plan["options"]]
+        found += [f"{plan['name']}: {problem}" for problem in [*plan["options"], *plan["limits"]]]
     return found

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.architecture import read_architecture
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.weights import Weights, checkpoint_weights
-from plan_helpers import FOLDER, config, model
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._plan.plan_helpers import FOLDER, config, model
 
 # Thousand millions of parameters, as published: with the draft layers of those that have some.
 PUBLISHED = {

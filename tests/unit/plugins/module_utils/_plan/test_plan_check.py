@@ -17,7 +17,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.check import 
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.gpus import gpu_of
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.layout import Layout
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import Wish
-from plan_helpers import model
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._plan.plan_helpers import model
 
 REFUSED: list[t.Any] = [
     pytest.param(

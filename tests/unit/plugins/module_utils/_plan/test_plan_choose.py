@@ -14,7 +14,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.choose import
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.gpus import GIB
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.layout import Layout
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import Wish
-from plan_helpers import chosen, group, model
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._plan.plan_helpers import chosen, group, model
 
 BIG = {"memory": 81_920}
 

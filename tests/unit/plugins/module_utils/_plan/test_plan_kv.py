@@ -22,7 +22,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.kv import (
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.layout import Layout, stages
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.weights import Weights
-from plan_helpers import chosen, group, model
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._plan.plan_helpers import chosen, group, model
 
 MEASURED = json.loads((Path(__file__).parents[3] / "fixtures" / "vllm-0.32.0-cpu" / "small-models.json").read_text())
 

@@ -18,7 +18,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.serving impor
     serving_plan,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import options_of, read_wish
-from plan_helpers import config
+from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._plan.plan_helpers import config
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 L4 = [{"nodes": 2, "gpus": 4, "type": "l4", "partition": "gpu"}]
@@ -28,7 +28,7 @@ H100 = [{"nodes": 2, "gpus": 4, "type": "h100", "partition": "gpu"}]
 def plan(name: str, gpus: t.Any, entry: dict[str, t.Any] | None = None, **more: t.Any) -> dict[str, t.Any]:
     found = {"name": "m", "model_id": f"org/{name}", "port": 8000, **(entry or {})}
     about = {"config": config(name), "weights_bytes": None, **more.pop("about", {})}
-    return serving_plan([found], configs={"m": about}, gpus=gpus, **more)[0]
+    return serving_plan([found], configs={found["name"]: about}, gpus=gpus, **more)[0]
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,7 @@ def test_options_of_the_installed_engine() -> None:
 
 
 def test_several_nodes_are_refused_where_this_release_cannot_serve_them() -> None:
-    parser = {"version": "0.99", "options": {}}
-    found = plan("qwen3-vl-235b", H100, parser=parser)
+    found = plan("qwen3-vl-235b", H100)
     assert found["state"] == "planned"
     assert plan_problems([found]) == [
         "m: Rendering the job of m failed: nodes: 2 found; this release serves a model on one node only, allowed is "
@@ -179,14 +178,24 @@ def test_on_the_cpu_what_crashes_is_refused() -> None:
     assert any(problem.startswith("expert_parallel: true found") for problem in found["problems"])
 
 
+LLAMA = {"name": "llama-70b", "model_id": "meta-llama/Llama-3.1-70B-Instruct"}
 TEXTS = {
-    "mistral-l4": ("mistral-7b-v0.3", [{"nodes": 2, "gpus": 1, "type": "l4"}], {"max_model_len": 8192}),
-    "llama-70b-l4": ("llama-3.1-70b", [{"nodes": 1, "gpus": 8, "type": "l4"}], {"max_model_len": 8192}),
-    "llama-70b-too-small": ("llama-3.1-70b", [{"nodes": 1, "gpus": 4, "type": "l4"}], {"max_model_len": 8192}),
+    "mistral-l4": (
+        "mistral-7b-v0.3",
+        [{"nodes": 2, "gpus": 1, "type": "l4"}],
+        {"name": "mistral", "model_id": "mistralai/Mistral-7B-Instruct-v0.3", "max_model_len": 8192},
+    ),
+    "llama-70b-l4": ("llama-3.1-70b", [{"nodes": 1, "gpus": 8, "type": "l4"}], {**LLAMA, "max_model_len": 8192}),
+    "llama-70b-too-small": ("llama-3.1-70b", [{"nodes": 1, "gpus": 4, "type": "l4"}], {**LLAMA, "max_model_len": 8192}),
     "maverick-h100": (
         "llama-4-maverick",
         [{"nodes": 2, "gpus": 4, "type": "h100"}],
-        {"max_model_len": 131_072, "quantization": "fp8"},
+        {
+            "name": "llama-4-maverick",
+            "model_id": "meta-llama/Llama-4-Maverick-17B-128E-Instruct",
+            "max_model_len": 131_072,
+            "quantization": "fp8",
+        },
     ),
 }
 
