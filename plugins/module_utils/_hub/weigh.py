@@ -81,7 +81,7 @@ def on_hub(client: HubClient, repo_id: str, revision: str) -> Found:
     files = {file.path: file for file in listing.files}
     if CONFIG not in files:
         message = f"Reading {CONFIG} of {repo_id} failed: the repository has none. Check model_id and revision."
-        raise HubError(kind="not_found", message=message)
+        raise HubError(kind="files", message=message)
 
     def read(name: str) -> t.Any:
         return json.loads(_content(client, repo_id, listing.commit, files[name]))
