@@ -116,8 +116,7 @@ def parse_sinfo(lines: t.Iterable[str]) -> list[dict[str, t.Any]]:
     """
     nodes: dict[tuple[str, str, int], set[str]] = {}
     for line in lines:
-        node, _, rest = line.strip().partition("|")
-        gres, _, partition = rest.partition("|")
+        node, gres, partition = [*line.strip().split("|", 2), "", ""][:3]
         for match in _GRES.finditer(gres):
             key = (node, match["type"] or "", int(match["count"]))
             nodes.setdefault(key, set()).add(partition.rstrip("*"))
