@@ -109,6 +109,26 @@ def _lacking(choice: Choice) -> str:
     return f"{needs} holds {fit.concurrency:.2f} requests of {fit.length:,} tokens, not {fit.wanted:g}"
 
 
+def _of_type(groups: Sequence[Group], gres: str) -> Sequence[Group]:
+    """The groups that jobs ask for: those of the type in vllm_jobs_gres (gpu:l4), or all."""
+    kind = gres.partition(":")[2]
+    return [group for group in groups if not kind or group.gpu.type == kind]
+
+
+def _several_types(plan: Mapping[str, t.Any], groups: Sequence[Group], gres: str) -> list[str]:
+    """A job that names no type may get GPUs of another one than it was planned for."""
+    if plan["state"] != "planned":
+        return []
+    here = set(plan["nodes"]["partitions"])
+    types = sorted({group.gpu.type for group in groups if here & set(group.partitions)})
+    if len(types) < 2:
+        return []
+    wanted = plan["gpu"]["type"]
+    return [
+        f"the partition has GPUs of types {', '.join(types)}: vllm_jobs_gres: {gres or 'gpu'}:{wanted} asks for these."
+    ]
+
+
 def _one(
     entry: Mapping[str, t.Any],
     given: t.Collection[str],
@@ -128,8 +148,10 @@ def _one(
             return _on_cpu(settle_model(model, wish, files, None), wish, entry)
         if not groups:
             return {"state": "unknown", "problems": ["Slurm told of no GPUs: the entry stays as it is"]}
-        fixed = _fixed(entry, given)
-        return _planned(choose(model, wish, files, groups, fixed), wish, files, fixed, about.get("mib_per_second"))
+        fixed, asked = _fixed(entry, given), _of_type(groups, site["gres"])
+        plan = _planned(choose(model, wish, files, asked, fixed), wish, files, fixed, about.get("mib_per_second"))
+        plan["warnings"] += _several_types(plan, asked, site["gres"])
+        return plan
     except PlanError as error:
         return {"state": "unknown", "problems": [str(error)]}
 

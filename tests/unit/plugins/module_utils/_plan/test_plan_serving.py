@@ -124,6 +124,29 @@ def test_several_nodes_are_refused_where_this_release_cannot_serve_them() -> Non
     ]
 
 
+def test_types_of_gpus_that_jobs_ask_for() -> None:
+    both = [*L4, {"nodes": 1, "gpus": 8, "type": "h100", "partition": "gpu"}]
+    found = plan("mistral-7b-v0.3", both, {"max_model_len": 8192})
+    assert (found["gpu"]["type"], found["warnings"]) == (
+        "l4",
+        ["the partition has GPUs of types h100, l4: vllm_jobs_gres: gpu:l4 asks for these."],
+    )
+    found = plan("mistral-7b-v0.3", both, {"max_model_len": 8192}, site={"gres": "gpu:h100"})
+    assert (found["gpu"]["type"], found["warnings"]) == ("h100", [])
+    found = plan("mistral-7b-v0.3", both, {"max_model_len": 8192}, site={"gres": "gpu:t4"})
+    assert found["problems"] == [
+        "partition: gpu found; allowed is one that has GPUs (Slurm has: none). Name another partition."
+    ]
+
+
+def test_a_partition_that_has_no_gpus() -> None:
+    found = plan("mistral-7b-v0.3", L4, {"partition": "cpu"})
+    assert (found["state"], found["warnings"]) == ("refused", [])
+    assert found["problems"][0].startswith(
+        "partition: cpu found; allowed is one that has GPUs (Slurm has: 2 nodes with"
+    )
+
+
 def test_load_time_of_the_published_log() -> None:
     """13.5 GiB took 113 s to load there, which is 122 MiB a second."""
     found = plan("mistral-7b-v0.3", L4, {"max_model_len": 8192}, about={"mib_per_second": 122.0})
