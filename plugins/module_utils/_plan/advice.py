@@ -16,6 +16,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import W
 
 _MOST_NODES: t.Final = 32
 _HIGH: t.Final = 0.95
+_FEW: t.Final = 64
 # A shorter length than this is no help.
 _USEFUL: t.Final = 2048
 
@@ -78,6 +79,14 @@ def _small_cache(case: _Case) -> str | None:
     return f"kv_cache_dtype: fp8 fits on {_holding(choice)}" if choice.works else None
 
 
+def _fewer_requests(case: _Case) -> str | None:
+    """Working memory grows with the requests that the engine samples at once."""
+    if case.wish.max_num_seqs is not None and case.wish.max_num_seqs <= _FEW:
+        return None
+    choice = case.on(max_num_seqs=_FEW)
+    return f"max_num_seqs: {_FEW} fits on {_holding(choice)}" if choice.works else None
+
+
 def _fuller(case: _Case) -> str | None:
     if case.wish.utilization >= _HIGH or case.wish.kv_bytes is not None:
         return None
@@ -106,6 +115,13 @@ def advice(architecture: Architecture, wish: Wish, files: int | None, nearest: C
     if nearest.group is None:
         return []
     case = _Case(architecture, wish, files, nearest.group, fixed)
-    found = [_shorter(case, nearest), _fuller(case), _small_cache(case), _quantized(case), *_more_gpus(case)]
+    found = [
+        _fewer_requests(case),
+        _shorter(case, nearest),
+        _fuller(case),
+        _small_cache(case),
+        _quantized(case),
+        *_more_gpus(case),
+    ]
     ways = [way for way in found if way]
     return ways or [f"nothing in the entry, on GPUs of type {nearest.group.gpu.type}: name a smaller model"]

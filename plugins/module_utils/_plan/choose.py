@@ -26,7 +26,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import W
 # Engines over more nodes than this are planned by hand.
 _MOST_NODES: t.Final = 32
 # Bytes that the estimate of working memory may be wrong by.
-_UNSURE: t.Final = 0.75 * GIB
+_UNSURE: t.Final = 1.0 * GIB
 # So much more must another cut hold to be taken instead of the usual one.
 _WORTH_IT: t.Final = 1.5
 
@@ -117,6 +117,8 @@ def _best(fits: list[Fit], group: Group) -> tuple[Fit, Fit]:
 
 
 def _link_reason(layout: Layout, gpu: Gpu) -> str:
+    if layout.tensor > 1 and not gpu.nvlink:
+        return f"a pipeline alone does not fit, and as little tensor as will do: {gpu.type} has no NVLink"
     if layout.pipeline > 1 and not gpu.nvlink:
         return f"pipeline before tensor: {gpu.type} has no NVLink"
     if layout.tensor > 1 and layout.pipeline > 1 and layout.nodes > 1:

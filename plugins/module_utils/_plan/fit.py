@@ -30,6 +30,12 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import W
 _GRAPHS: t.Final = 0.5 * GIB
 _COLLECTIVES: t.Final = 0.5 * GIB
 _ENCODER: t.Final = 1.0 * GIB
+# Workspaces and leftovers of loading experts, as a share of the weights: from public logs of models of 117 and 235
+# thousand million parameters.
+_EXPERTS: t.Final = 0.04
+# Bytes of one score of one word while a step is sampled: the scores themselves in single precision, a copy, sorted, the
+# order as 64 bits, probabilities and their sums.
+_SCORE: t.Final = 28
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,8 @@ def cache_options(model: Model, wish: Wish, gpu: Gpu | None) -> CacheOptions:
     )
 
 
-def _working(model: Model, wish: Wish, gpu: Gpu, layout: Layout) -> float:
-    """Working memory of one GPU."""
+def _working(model: Model, wish: Wish, gpu: Gpu, layout: Layout, held: t.Sequence[float]) -> list[float]:
+    """Working memory of a GPU of each stage, given the bytes of weights it holds."""
     found, (tokens, requests) = model.architecture, engine_defaults(gpu)
     tokens, requests = wish.batched_tokens or tokens, min(wish.max_num_seqs or requests, 1024)
     width = 3 * found.ffn_width / layout.tensor
@@ -122,30 +128,36 @@ def _working(model: Model, wish: Wish, gpu: Gpu, layout: Layout) -> float:
         cut = 1 if layout.expert else layout.tensor * layout.data
         width = max(width, found.experts.active * (3 * found.experts.width / cut + found.hidden))
     layers = tokens * (6 * found.hidden + width) * 2
-    # Scores of each word for each request, in single precision, and what sorts them.
-    scores = requests * found.vocabulary * 4 * 3
+    # The last stage scores every word for each request.
+    last = max(layers, requests * found.vocabulary * _SCORE)
     extra = (0.0 if wish.eager else _GRAPHS) + (_COLLECTIVES if layout.world > 1 else 0.0)
-    extra += _ENCODER if found.vision and wish.vision is not False else 0.0
-    return max(layers, scores) + extra
+    share = _EXPERTS if found.experts else 0.0
+    needed = [layers + extra + share * stage for stage in held]
+    needed[0] += _ENCODER if found.vision and wish.vision is not False else 0.0
+    needed[-1] += last - layers
+    return needed
 
 
 def fit_of(model: Model, wish: Wish, gpu: Gpu, layout: Layout) -> Fit:
     """The layout on GPUs of this kind."""
-    working = _working(model, wish, gpu, layout)
-    budget = gpu.memory * wish.utilization
     held = model.weights.on_stages(layout)
-    room = [budget - stage - working for stage in held]
+    working = _working(model, wish, gpu, layout, held)
+    budget = gpu.memory * wish.utilization
+    room = [budget - stage - needed for stage, needed in zip(held, working, strict=True)]
+    fullest = room.index(min(room))
     if wish.kv_bytes is not None:
         # The size is fixed: it must be there in the whole memory, and the share of it no longer counts.
-        room = [min(float(wish.kv_bytes), gpu.memory - stage - working) for stage in held]
-        budget = max(held) + working + min(room)
+        room = [
+            min(float(wish.kv_bytes), gpu.memory - stage - needed) for stage, needed in zip(held, working, strict=True)
+        ]
+        budget = held[fullest] + working[fullest] + min(room)
     options = cache_options(model, wish, gpu)
     cache = cache_of(model.architecture, layout, options, room)
     return Fit(
         layout=layout,
         length=model.length,
-        weights=round(max(held)),
-        working=round(working),
+        weights=round(held[fullest]),
+        working=round(working[fullest]),
         budget=round(budget),
         cache=cache,
         cache_bytes=round(min(room)),

@@ -12,6 +12,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.architecture 
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.layout import Layout, stages
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.quantization import DTYPE_BYTES, Quantization
 
+_FP4_MULTIPLE: t.Final = 256
+
 
 class Share(t.NamedTuple):
     """Bytes of one part of a model, and the share of them that one GPU holds."""
@@ -60,12 +62,20 @@ class Weights:
         """The mixture of one layer: experts are spread over all GPUs of a stage, the rest over the tensor group."""
         hidden, ranks = self.model.hidden, layout.tensor * layout.data
         share = -(-experts.count // ranks) / experts.count if layout.expert else 1 / ranks
+        share *= self._padding(experts.width, 1 if layout.expert else ranks)
         dense = bool(self.quantization and self.quantization.dense)
         return [
             Share(self._bytes(3 * hidden * experts.width * experts.count, bool(self.quantization)), share),
             Share(self._bytes(3 * hidden * experts.shared_width, dense), 1 / layout.tensor),
             Share(self._bytes(hidden * experts.count, False)),
         ]
+
+    def _padding(self, width: int, cuts: int) -> float:
+        """How much larger experts in 4 bits get in memory: the kernels want their cuts in multiples of 256."""
+        if self.quantization is None or "mxfp4" not in self.quantization.method:
+            return 1.0
+        cut = -(-width // cuts)
+        return -(-cut // _FP4_MULTIPLE) * _FP4_MULTIPLE / cut
 
     def layer(self, mixture: bool, layout: Layout) -> list[Share]:
         """All parts of one layer, with experts or without."""

@@ -35,6 +35,7 @@ PUBLISHED = {
     "qwen2.5-14b": 14.77,
     "qwen2.5-7b": 7.616,
     "qwen3-0.6b": 0.596,
+    "qwen3-235b-a22b-fp8": 235.1,
     "qwen3-30b-a3b-fp8": 30.53,
     "qwen3-vl-235b": 235.7,
 }

@@ -154,3 +154,25 @@ def test_weights_that_vllm_loaded(one: dict[str, t.Any]) -> None:
     """Bytes of all parameters of the model that vLLM built: within 1 %, biases and norms of heads being left out."""
     weights = Weights(read_architecture(one["config"]), None, 2)
     assert weights.total() == pytest.approx(one["param_bytes"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "wish", "weights", "room"),
+    [
+        pytest.param("gpt-oss-120b", (1, 1, "h100"), {}, 64.4, -2.1, id="vllm-23278"),
+        pytest.param(
+            "gpt-oss-120b", (1, 1, "h100"), {"utilization": 0.95, "batched_tokens": 1024}, 64.4, 1.7, id="vllm-27508"
+        ),
+        pytest.param("qwen3-235b-a22b-fp8", (1, 4, "h100"), {}, 55.1, 8.1, id="vllm-21348"),
+        pytest.param("mistral-7b-v0.3", (1, 1, "l4"), {"length": 8192}, 13.5, 5.5, id="45,322-tokens"),
+    ],
+)
+def test_memory_of_public_logs(
+    name: str, where: tuple[int, int, str], wish: dict[str, t.Any], weights: float, room: float
+) -> None:
+    """GiB of weights and of available cache as users' logs have them, by the number of the report: within 1 GiB."""
+    fixed = {"nodes": 1, "gpus": where[1], "tensor_parallel_size": where[1]}
+    fit = chosen(name, group(*where), fixed=fixed, **wish).fit
+    assert fit is not None
+    assert fit.weights / GIB == pytest.approx(weights, rel=0.01)
+    assert fit.cache_bytes / GIB == pytest.approx(room, abs=1.0)

@@ -22,6 +22,7 @@ from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._plan.pl
 
 GOLDEN = Path(__file__).parents[3] / "golden"
 L4 = [{"nodes": 2, "gpus": 4, "type": "l4", "partition": "gpu"}]
+FEW = {"max_model_len": 8192, "max_num_seqs": 64}
 H100 = [{"nodes": 2, "gpus": 4, "type": "h100", "partition": "gpu"}]
 
 
@@ -98,10 +99,11 @@ def test_what_cannot_be_planned_stays_as_it_is(about: t.Any, gpus: t.Any, proble
 def test_problems_name_the_model_and_the_way_out() -> None:
     found = plan("llama-3.1-70b", [{"nodes": 1, "gpus": 4, "type": "l4"}], {"max_model_len": 8192})
     assert plan_problems([found]) == [
-        "m: the layout that comes nearest, tensor 2 x pipeline 2 on 4 x l4, lacks 14.4 GiB on each GPU for weights and "
-        "working memory. What would do: quantization: fp8 fits on 4 GPUs (16.9 GiB of weights a GPU); 8 GPUs on 2 "
-        "nodes of "
-        "type l4 fit (pipeline 8), 4 more than there are."
+        "m: the layout that comes nearest, tensor 2 x pipeline 2 on 4 x l4, lacks 14.9 GiB on each GPU for weights and "
+        "working memory. What would do: quantization: fp8 fits on 4 GPUs (16.9 GiB of weights a GPU); 12 GPUs on 3 "
+        "nodes "
+        "of type l4 fit (pipeline 12), 8 more than there are; 8 GPUs on 2 nodes of type l4 fit with quantization: fp8 "
+        "(pipeline 8), 4 more than there are."
     ]
 
 
@@ -156,8 +158,8 @@ def test_load_time_of_the_published_log() -> None:
 
 
 def test_a_pipeline_over_nodes_loads_its_part_on_each() -> None:
-    near = plan("llama-3.1-70b", [{"nodes": 1, "gpus": 8, "type": "l4"}], {"max_model_len": 8192})
-    far = plan("llama-3.1-70b", [{"nodes": 8, "gpus": 1, "type": "l4"}], {"max_model_len": 8192})
+    near = plan("llama-3.1-70b", [{"nodes": 1, "gpus": 8, "type": "l4"}], FEW)
+    far = plan("llama-3.1-70b", [{"nodes": 8, "gpus": 1, "type": "l4"}], FEW)
     assert near["load"]["seconds"] == pytest.approx(8 * far["load"]["seconds"], rel=0.01)
 
 
