@@ -102,7 +102,7 @@ def _preference(layout: Layout, group: Group) -> tuple[int, ...]:
 def _usual(layout: Layout, group: Group) -> bool:
     """Whether this is a cut that the links are made for. Others are looked at when none of these fits."""
     if not group.gpu.nvlink:
-        return layout.tensor == 1 and layout.data == 1
+        return layout.tensor <= layout.gpus and layout.data == 1
     if layout.data > 1:
         return layout.tensor <= layout.gpus and layout.pipeline == 1 and layout.expert
     return layout.tensor <= layout.gpus and layout.pipeline == layout.nodes
