@@ -176,6 +176,17 @@ def _checked(
         return {"options": [], "limits": [str(error)]}
 
 
+def _wanted(concurrency: t.Any) -> float:
+    """Requests at the same time; a text where the command line gave it."""
+    try:
+        wanted = float(concurrency)
+    except (TypeError, ValueError):
+        wanted = 0.0
+    if not 0 < wanted < float("inf"):
+        raise PlanError(f"Planning failed: concurrency: {concurrency!r} found; allowed is a number above 0.")
+    return wanted
+
+
 def serving_plan(
     models: t.Any,
     defaults: t.Any = None,
@@ -185,14 +196,14 @@ def serving_plan(
     gpus: t.Any = None,
     site: Mapping[str, t.Any] | None = None,
     parser: t.Any = None,
-    concurrency: float = 1.0,
+    concurrency: t.Any = 1.0,
 ) -> list[dict[str, t.Any]]:
     """A plan for each selected entry: whether it fits and how, in numbers and as text.
 
     `configs` holds, for each name, config (the config.json), weights_bytes and perhaps mib_per_second. `gpus` is
     what parse_sinfo gives, or written by a person. An entry without its config is left as it is: state unknown.
     """
-    groups = read_groups(gpus or [])
+    groups, wanted = read_groups(gpus or []), _wanted(concurrency)
     complete = complete_site(site or {})
     about = configs if isinstance(configs, Mapping) else {}
     given = given_keys(models, defaults, overrides)
@@ -200,7 +211,7 @@ def serving_plan(
     for entry in catalogue_plan(models, defaults, selection, overrides):
         name = entry["name"]
         plan = {"name": name, "model_id": entry["model_id"], "advice": []}
-        plan.update(_one(entry, given[name], about.get(name), groups, complete, concurrency))
+        plan.update(_one(entry, given[name], about.get(name), groups, complete, wanted))
         plan["sizes"] = _sized(entry, given[name], plan)
         plan.update(_checked(entry, plan["sizes"], complete, parser))
         plan["text"] = plan_text({**plan, "problems": [*plan["problems"], *plan["options"]]})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.plan import catalogue_plan
+from ansible_collections.llmops.cluster.plugins.module_utils._plan.errors import PlanError
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.serving import (
     plan_problems,
     planned_overrides,
@@ -137,6 +138,13 @@ def test_types_of_gpus_that_jobs_ask_for() -> None:
     assert found["problems"] == [
         "partition: gpu found; allowed is one that has GPUs (Slurm has: none). Name another partition."
     ]
+
+
+def test_concurrency_of_the_command_line() -> None:
+    found = plan("mistral-7b-v0.3", L4, {"max_model_len": 8192}, concurrency="12")
+    assert found["sizes"] == {"gpus": 2, "pipeline_parallel_size": 2}
+    with pytest.raises(PlanError, match="^Planning failed: concurrency: 'x' found; allowed is a number above 0.$"):
+        plan("mistral-7b-v0.3", L4, concurrency="x")
 
 
 def test_a_partition_that_has_no_gpus() -> None:
