@@ -26,7 +26,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.weights impor
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import Wish
 
 # Working memory beside weights and cache: captured graphs and workspaces, the buffers of collectives, the encoder of
-# images. Estimates on the safe side; the engine measures its own at the start.
+# images. Estimates; the engine measures its own at the start.
 _GRAPHS: t.Final = 0.5 * GIB
 _COLLECTIVES: t.Final = 0.5 * GIB
 _ENCODER: t.Final = 1.0 * GIB

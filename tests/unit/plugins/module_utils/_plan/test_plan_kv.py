@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.architecture import read_architecture
+from ansible_collections.llmops.cluster.plugins.module_utils._plan.choose import choose
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.gpus import GIB
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.kv import (
     CacheOptions,
@@ -22,6 +23,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.kv import (
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.layout import Layout, stages
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.weights import Weights
+from ansible_collections.llmops.cluster.plugins.module_utils._plan.wish import Wish
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._plan.plan_helpers import chosen, group, model
 
 MEASURED = json.loads((Path(__file__).parents[3] / "fixtures" / "vllm-0.32.0-cpu" / "small-models.json").read_text())
@@ -73,7 +75,7 @@ def test_published_budget_of_an_80_gb_gpu() -> None:
     assert room == 56e9
     cache = cache_of(model("mistral-7b-v0.3"), Layout(), CacheOptions(512, 2), [room])
     assert cache.tokens(512) == pytest.approx(427_000, rel=0.01)
-    # 45,322 tokens, as that text shows of a log, are what the same model has on an L4: 0.7 % from the plan.
+    # That text shows a log with 45,322 tokens and does not name its GPU: the same model on an L4 comes to nearly that.
     fit = chosen("mistral-7b-v0.3", group(1, 1, "l4"), length=512, max_num_seqs=256).fit
     assert fit is not None
     assert fit.tokens == pytest.approx(45_322, rel=0.02)
@@ -156,23 +158,38 @@ def test_weights_that_vllm_loaded(one: dict[str, t.Any]) -> None:
     assert weights.total() == pytest.approx(one["param_bytes"], rel=0.01)
 
 
+def test_weights_of_public_logs() -> None:
+    """GPT-OSS 120B on an H100: 64.38 GiB by one kernel (vllm#33155), 65.97 by another that pads more (vllm#23278)."""
+    fit = chosen("gpt-oss-120b", group(1, 1, "h100")).fit
+    assert fit is not None
+    assert fit.weights / GIB == pytest.approx(64.38, rel=0.005)
+    assert fit.weights / GIB == pytest.approx(65.97, rel=0.025)
+
+
 @pytest.mark.parametrize(
-    ("name", "where", "wish", "weights", "room"),
+    ("name", "where", "wish", "room"),
     [
-        pytest.param("gpt-oss-120b", (1, 1, "h100"), {}, 64.4, -2.1, id="vllm-23278"),
+        pytest.param("gpt-oss-120b", (1, 1, "h100"), {}, -2.14, id="vllm-23278"),
         pytest.param(
-            "gpt-oss-120b", (1, 1, "h100"), {"utilization": 0.95, "batched_tokens": 1024}, 64.4, 1.7, id="vllm-27508"
+            "gpt-oss-120b", (1, 1, "h100"), {"utilization": 0.95, "batched_tokens": 1024}, 1.71, id="vllm-27508"
         ),
-        pytest.param("qwen3-235b-a22b-fp8", (1, 4, "h100"), {}, 55.1, 8.1, id="vllm-21348"),
-        pytest.param("mistral-7b-v0.3", (1, 1, "l4"), {"length": 8192}, 13.5, 5.5, id="45,322-tokens"),
+        pytest.param("qwen3-235b-a22b-fp8", (1, 4, "h100"), {}, 8.11, id="vllm-21348"),
     ],
 )
-def test_memory_of_public_logs(
-    name: str, where: tuple[int, int, str], wish: dict[str, t.Any], weights: float, room: float
-) -> None:
-    """GiB of weights and of available cache as users' logs have them, by the number of the report: within 1 GiB."""
+def test_room_of_public_logs(name: str, where: tuple[int, int, str], wish: dict[str, t.Any], room: float) -> None:
+    """GiB of available cache in users' logs, by their report. The constants of fit.py were set by these three."""
     fixed = {"nodes": 1, "gpus": where[1], "tensor_parallel_size": where[1]}
     fit = chosen(name, group(*where), fixed=fixed, **wish).fit
     assert fit is not None
-    assert fit.weights / GIB == pytest.approx(weights, rel=0.01)
     assert fit.cache_bytes / GIB == pytest.approx(room, abs=1.0)
+
+
+def test_a_public_log_that_the_estimate_misses_on_the_safe_side() -> None:
+    """120.53 GiB were available on a GPU of 141 GB for a model of 28,672 bytes a token, as Qwen2.5 1.5B has; how many
+    requests at once it was started with is not known."""
+    small = {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12}
+    small |= {"num_key_value_heads": 2, "vocab_size": 151_936, "tie_word_embeddings": True}
+    found = model("qwen2.5-7b", **small)
+    fit = choose(found, Wish(), None, [group(1, 1, "h200")], {}).fit
+    assert fit is not None
+    assert 117 < fit.cache_bytes / GIB < 120.53
