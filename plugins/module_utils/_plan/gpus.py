@@ -29,8 +29,8 @@ class Kind(t.NamedTuple):
     nvlink: bool
 
 
-# Memory as PyTorch reports it ("total capacity of ... GiB" where memory is exhausted). Read in public reports for GPUs of
-# 24 GB and the B200; the others are general knowledge, to be compared with one's own.
+# Memory as PyTorch reports it ("total capacity of ... GiB" where memory is exhausted). Read in public reports for GPUs
+# of 24 GB and the B200; the others are general knowledge, to be compared with one's own.
 KINDS: t.Final = {
     "v100": Kind(15.77, 7.0, True),
     "t4": Kind(14.56, 7.5, False),
