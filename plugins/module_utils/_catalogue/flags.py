@@ -47,7 +47,10 @@ OWN_FLAGS: t.Final = {
     "--quantization": "quantization",
     "-q": "quantization",
     "--dtype": "dtype",
+    "--kv-cache-dtype": "kv_cache_dtype",
+    "--max-num-batched-tokens": "max_num_batched_tokens",
     "--max-num-seqs": "max_num_seqs",
+    "--language-model-only": "vision",
     "--trust-remote-code": "trust_remote_code",
     "--shutdown-timeout": "vllm_jobs_shutdown_timeout",
 }

@@ -99,6 +99,8 @@ def _engine_options(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> li
         if not key.flag or value in (None, False):
             continue
         options += [key.flag] if value is True else [key.flag, str(value)]
+    # Only what is false has to be said: a model that can read images does.
+    options += ["--language-model-only"] if entry["vision"] is False else []
     if site["device"] == "cuda":
         options += ["--gpu-memory-utilization", str(entry["gpu_memory_utilization"])]
     options += ["--tensor-parallel-size", str(entry["tensor_parallel_size"])]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping
 
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import CatalogueError
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import (
@@ -33,3 +34,14 @@ def catalogue_plan(
     entries = (check_entry(index, found, values)[0] for index, found in enumerate(merged))
     names = selected_names(selection)
     return [entry for entry in entries if entry is not None and (not names or entry["name"] in names)]
+
+
+def given_keys(models: t.Any, defaults: t.Any = None, overrides: t.Any = None) -> dict[str, set[str]]:
+    """Which keys were said for each model: in its entry, in the defaults or by the site. What is empty was not said."""
+    said = set(check_defaults(defaults)[0])
+    merged = with_overrides(models, check_overrides(models, overrides)[0])
+    found = {}
+    for entry in merged:
+        if isinstance(entry, Mapping):
+            found[str(entry.get("name"))] = said | {key for key, value in entry.items() if value not in (None, "")}
+    return found

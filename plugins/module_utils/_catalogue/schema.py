@@ -25,6 +25,7 @@ PATH_PATTERN = r"/[A-Za-z0-9._@+-]+(?:/[A-Za-z0-9._@+-]+)*"
 COMMIT_PATTERN = r"[0-9a-f]{40}"
 
 DTYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
+KV_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 BACKENDS = ("mp", "ray", "rpc")
 
 
@@ -216,6 +217,14 @@ MODEL_KEYS: t.Final = _table(
     ),
     Key("dtype", "str", "Number type of the weights.", "vLLM --dtype", default="auto", choices=DTYPES, flag="--dtype"),
     Key(
+        "kv_cache_dtype",
+        "str",
+        "Number type of the cache of keys and values; fp8 holds twice the tokens. Unset: that of the weights.",
+        "vLLM --kv-cache-dtype",
+        choices=KV_DTYPES,
+        flag="--kv-cache-dtype",
+    ),
+    Key(
         "max_num_seqs",
         "int",
         "Requests answered at the same time. Unset: the engine's own choice.",
@@ -224,6 +233,22 @@ MODEL_KEYS: t.Final = _table(
         maximum=65536,
         unit="requests",
         flag="--max-num-seqs",
+    ),
+    Key(
+        "max_num_batched_tokens",
+        "int",
+        "Tokens computed in one step, over all requests. Unset: the engine's own choice.",
+        "vLLM --max-num-batched-tokens",
+        minimum=1,
+        maximum=1_048_576,
+        unit="tokens",
+        flag="--max-num-batched-tokens",
+    ),
+    Key(
+        "vision",
+        "bool",
+        "Whether the model is to read images. False: only its language part is loaded. Unset: what the model can.",
+        "specification; vLLM --language-model-only",
     ),
     Key(
         "trust_remote_code",

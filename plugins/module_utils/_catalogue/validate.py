@@ -15,7 +15,6 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge im
     selected_names,
     with_overrides,
 )
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.parallel import not_in_this_release
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import (
     COMMIT_PATTERN,
     DEFAULTS_VARIABLE,
@@ -131,11 +130,7 @@ def check_entry(index: int, found: t.Any, defaults: Mapping[str, t.Any]) -> tupl
     entry, impossible = complete(values, defaults)
     if impossible:
         return None, [f"{where}: {impossible}."]
-    problems = _check_facts(entry, where)
-    limit = not_in_this_release(entry)
-    if limit:
-        problems.append(f"{where}: {limit}.")
-    return entry, problems
+    return entry, _check_facts(entry, where)
 
 
 def _shared(models: Sequence[t.Any], key: str, why: str) -> list[str]:
