@@ -11,6 +11,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.cluster.plugins.filter.accounting import FilterModule as AccountingFilters
+from ansible_collections.llmops.cluster.plugins.filter.aws import FilterModule as AwsFilters
 from ansible_collections.llmops.cluster.plugins.filter.catalogue import FilterModule as CatalogueFilters
 from ansible_collections.llmops.cluster.plugins.filter.plan import FilterModule as PlanFilters
 from ansible_collections.llmops.cluster.plugins.filter.slurm import FilterModule as SlurmFilters
@@ -18,7 +19,7 @@ from ansible_collections.llmops.cluster.plugins.filter.variables import FilterMo
 from ansible_collections.llmops.cluster.plugins.filter.versions import FilterModule as VersionFilters
 
 FOLDER = Path(__file__).parents[4] / "plugins" / "filter"
-MODULES = (AccountingFilters, CatalogueFilters, PlanFilters, SlurmFilters, VariableFilters, VersionFilters)
+MODULES = (AccountingFilters, AwsFilters, CatalogueFilters, PlanFilters, SlurmFilters, VariableFilters, VersionFilters)
 FILTERS = {name: found for module in MODULES for name, found in module().filters().items()}
 
 
