@@ -123,6 +123,7 @@ def test_somebody_elses_instance_in_our_network_stops_the_destruction(clusters: 
     assert clusters.account.remains("llmops") == {}
 
 
+@pytest.mark.slow
 def test_no_capacity_of_the_wanted_size(clusters: Clusters, proxy: Proxy) -> None:
     """The second launch is that of gpu1."""
     proxy.arm(Fault("capacity", action="RunInstances", at=2))

@@ -35,7 +35,8 @@ def mended(clusters: Clusters, proxy: Proxy, fault: Fault) -> None:
     assert clusters.account.remains("llmops") == {}
 
 
-@pytest.mark.parametrize("action", ["RunInstances"])
+@pytest.mark.slow
+@pytest.mark.parametrize("action", ["CreateVpc", "CreateInternetGateway", "AllocateAddress", "RunInstances"])
 def test_a_lost_answer(clusters: Clusters, proxy: Proxy, action: str) -> None:
     mended(clusters, proxy, Fault("lose_answer", action=action))
 

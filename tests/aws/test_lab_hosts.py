@@ -15,6 +15,9 @@ from tests.cluster import lab_command
 from .emulator import Emulator
 from .stage import Stage, make
 
+# A lab of its own.
+pytestmark = pytest.mark.slow
+
 NAME = "awslab"
 INVENTORY = CHECKOUT / "inventory/lab"
 

@@ -5,9 +5,14 @@ The tests follow each other: each begins where the one before ended.
 
 from __future__ import annotations
 
+import pytest
+
 from tests.aws.ec2_bench import CLUSTER, Fault, tags_of
 from tests.integration.aws_elastic.conftest import Ec2Lab
 from tests.integration.spot_notice.conftest import until
+
+# A lab of its own.
+pytestmark = pytest.mark.slow
 
 DRIVER = "/usr/local/libexec/llmops/ec2-driver"
 

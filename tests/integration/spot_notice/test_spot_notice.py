@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.integration.spot_notice.conftest import WARNING, Spot, until
+
+# A lab of its own.
+pytestmark = pytest.mark.slow
 
 # From the notice; a service that looks every second, Slurm's kill and epilog, a busy machine. Slurm by itself lets a
 # job that was put back wait for two minutes.
