@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.llmops.cluster.plugins.module_utils._nvidia.errors import NvidiaError
 
 _ARMOUR: t.Final = re.compile(
-    r"-----BEGIN PGP PUBLIC KEY BLOCK-----\s*\n(?:[A-Za-z]+: .*\n)*\s*(.*?)\n=[A-Za-z0-9+/]{4}\s*\n?"
+    r"-----BEGIN PGP PUBLIC KEY BLOCK-----\s*\n(?:[A-Za-z]+: [^\n]*\n)*\s*(.*?)\n=[A-Za-z0-9+/]{4}\s*\n?"
     r"-----END PGP PUBLIC KEY BLOCK-----",
     re.DOTALL,
 )
