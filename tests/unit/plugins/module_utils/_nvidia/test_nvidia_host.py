@@ -19,7 +19,7 @@ OPEN = (
 CLOSED = (
     "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Sun May 12 19:39:15 UTC 2024\nGCC version:  gcc version 12.2.0"
 )
-GOOD = {"cuda": 12040, "devices": [{"name": "NVIDIA L4", "capability": "8.9"}], "error": ""}
+GOOD: dict[str, t.Any] = {"cuda": 12040, "devices": [{"name": "NVIDIA L4", "capability": "8.9"}], "error": ""}
 WANTED = {"modules": "open", "branch": 580, "source": "nvidia", "secure_boot": "refuse", "steps": "all"}
 NO_GPU = (
     "there is no NVIDIA GPU on its PCI bus (vendor 10de, class 03). Is this the right host, and is the device passed "
