@@ -55,9 +55,9 @@ def problems(look: Look, wanted: t.Mapping[str, t.Any]) -> list[str]:
     if look["secure_boot"] and wanted["secure_boot"] == "refuse" and wanted["source"] != "preinstalled":
         faults.append(
             "Secure Boot is on: the kernel loads no module that it cannot verify, and nothing here enrols a key for "
-            "those that DKMS builds. Switch it off in the firmware (AWS: an AMI without UEFI Secure Boot), or enrol DKMS's "
-            "key (mokutil --import /var/lib/dkms/mok.pub, then a reboot with a console) and set nvidia_secure_boot: "
-            "signed"
+            "those that DKMS builds. Switch it off in the firmware (AWS: an AMI without UEFI Secure Boot), or enrol "
+            "DKMS's key (mokutil --import /var/lib/dkms/mok.pub, then a reboot with a console) and set "
+            "nvidia_secure_boot: signed"
         )
     return faults + flavour_faults(found, wanted["modules"], int(wanted["branch"]))
 

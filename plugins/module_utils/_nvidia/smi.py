@@ -68,7 +68,7 @@ def _gpu(address: str, body: str) -> Gpu:
         faults.append("has memory rows to remap, reset it")
     if _BROKEN.search(body):
         faults.append("could not remap a broken memory row, replace it")
-    enabled = bool(mig) and mig[1].strip() == "Enabled" if mig else False
+    enabled = mig is not None and mig[1].strip() == "Enabled"
     return Gpu(short(address), name[1].strip() if name else "unknown", enabled, tuple(faults))
 
 
