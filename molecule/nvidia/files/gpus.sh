@@ -32,18 +32,21 @@ make -s -C /lib/modules/*-amd64/build M="$PWD" modules >/dev/null
 cp nvidia.ko "$root/lib/modules/$kernel/updates/dkms/"
 
 cat >libcuda.c <<END
-#include <string.h>
 int cuInit(unsigned flags) { return flags; }
 int cuDriverGetVersion(int *version) { *version = 12040; return 0; }
 int cuDeviceGetCount(int *count) { *count = 2; return 0; }
 int cuDeviceGet(int *device, int number) { *device = number; return 0; }
-int cuDeviceGetName(char *name, int size, int device) { strncpy(name, "NVIDIA H100 NVL", size); return 0; }
+int cuDeviceGetName(char *name, int size, int device) {
+  const char *from = "NVIDIA H100 NVL";
+  while ((*name++ = *from++)) {}
+  return 0;
+}
 int cuDeviceGetAttribute(int *value, int attribute, int device) { *value = attribute == 75 ? 9 : 0; return 0; }
 int cuGetErrorString(int code, const char **text) { *text = "none"; return 0; }
 END
-# DKMS brought a compiler, but not its plain name.
+# DKMS brought a compiler, but neither its plain name nor a C library to build with.
 for compiler in /usr/bin/gcc-[0-9]*; do break; done
-"$compiler" -shared -fPIC -o /usr/local/lib/libcuda.so.1 -Wl,-soname,libcuda.so.1 libcuda.c
+"$compiler" -shared -fPIC -nostdlib -o /usr/local/lib/libcuda.so.1 -Wl,-soname,libcuda.so.1 libcuda.c
 ldconfig
 cat >/usr/local/bin/nvidia-smi <<END
 #!/bin/sh
