@@ -108,7 +108,10 @@ def branch_faults(look: Look, floor: int, allow_insecure: bool, branch: int = 0)
             "nvidia, or set nvidia_allow_insecure: true and an engine for an older CUDA"
         ]
     if branch and has != branch:
-        return [f"its driver is {look['library']}, nvidia_branch {branch}: the source has another branch"]
+        return [
+            f"its driver is {look['library']}, nvidia_branch {branch}: the source has another branch, or it was there "
+            "before (the role upgrades nothing)"
+        ]
     return []
 
 

@@ -195,7 +195,10 @@ OLD = (
             "595.71.05",
             False,
             580,
-            ["its driver is 595.71.05, nvidia_branch 580: the source has another branch"],
+            [
+                "its driver is 595.71.05, nvidia_branch 580: the source has another branch, or it was there before (the "
+                "role upgrades nothing)"
+            ],
             id="another-branch",
         ),
         pytest.param("", False, 580, [], id="none"),
