@@ -196,8 +196,8 @@ OLD = (
             False,
             580,
             [
-                "its driver is 595.71.05, nvidia_branch 580: the source has another branch, or it was there before (the "
-                "role upgrades nothing)"
+                "its driver is 595.71.05, nvidia_branch 580: the source has another branch, or it was there before "
+                "(the role upgrades nothing)"
             ],
             id="another-branch",
         ),
