@@ -13,13 +13,23 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.cluster.plugins.filter.accounting import FilterModule as AccountingFilters
 from ansible_collections.llmops.cluster.plugins.filter.aws import FilterModule as AwsFilters
 from ansible_collections.llmops.cluster.plugins.filter.catalogue import FilterModule as CatalogueFilters
+from ansible_collections.llmops.cluster.plugins.filter.nvidia import FilterModule as NvidiaFilters
 from ansible_collections.llmops.cluster.plugins.filter.plan import FilterModule as PlanFilters
 from ansible_collections.llmops.cluster.plugins.filter.slurm import FilterModule as SlurmFilters
 from ansible_collections.llmops.cluster.plugins.filter.variables import FilterModule as VariableFilters
 from ansible_collections.llmops.cluster.plugins.filter.versions import FilterModule as VersionFilters
 
 FOLDER = Path(__file__).parents[4] / "plugins" / "filter"
-MODULES = (AccountingFilters, AwsFilters, CatalogueFilters, PlanFilters, SlurmFilters, VariableFilters, VersionFilters)
+MODULES = (
+    AccountingFilters,
+    AwsFilters,
+    CatalogueFilters,
+    NvidiaFilters,
+    PlanFilters,
+    SlurmFilters,
+    VariableFilters,
+    VersionFilters,
+)
 FILTERS = {name: found for module in MODULES for name, found in module().filters().items()}
 
 
@@ -51,6 +61,9 @@ def test_pages_describe_every_option(name: str) -> None:
             id="versions",
         ),
         pytest.param("slurm_ini", ({"A": "#"},), "'#' cannot be written", id="ini"),
+        pytest.param(
+            "nvidia_dcgm_diag_faults", ("odd",), "dcgmi diag printed failed: no results in 'odd'", id="nvidia"
+        ),
     ],
 )
 def test_errors_are_those_of_a_filter(name: str, arguments: tuple[object, ...], message: str) -> None:
