@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from . import image, machine, network, podman
+from .cloud import GATEWAY_OCTET
 from .errors import LabError
 from .settings import ADMIN, HUB_OCTET, HUB_PORT, Host, Lab, cache_dir
 
@@ -19,7 +20,7 @@ def up(lab: Lab) -> None:
     """Make what is missing of the lab's hosts and start what is stopped. Does nothing when all is there."""
     _prune_artifacts()
     network.ensure(lab)
-    _write_facts(lab)
+    write_facts(lab)
     _forget_strangers(lab)
     states = podman.containers(lab.container(""))
     for host in lab.hosts:
@@ -28,6 +29,16 @@ def up(lab: Lab) -> None:
         _wait_for_ssh(lab, host)
         _settle(lab, host)
     _write_ssh_config(lab)
+
+
+def bare(lab: Lab, host: Host) -> None:
+    """One host with nothing on it, in the place of the one that was there; the others are left as they are."""
+    podman.remove(lab.container(host.name))
+    _container(lab, host, None)
+    # Who asks for another's hardware address tells all its own: else they send to its predecessor's for a minute.
+    podman.exec_in(lab.container(host.name), ["ping", "-c1", "-W1", lab.address(GATEWAY_OCTET)], check=False)
+    _wait_for_ssh(lab, host)
+    _settle(lab, host)
 
 
 def _prune_artifacts() -> None:
@@ -41,7 +52,7 @@ def _prune_artifacts() -> None:
             build.unlink()
 
 
-def _write_facts(lab: Lab) -> None:
+def write_facts(lab: Lab) -> None:
     """What inventory/lab reads. Written each time: this machine's pip may have been told otherwise since."""
     # A local folder with wheels stands in for the index of CPU builds of torch.
     torch_index = "" if machine.pip_settings().get("find-links") else "https://download.pytorch.org/whl/cpu"

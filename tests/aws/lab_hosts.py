@@ -58,8 +58,7 @@ class LabHosts:
 
     def _make(self, instance: Any, host: Host) -> None:
         with self._lock, only_one(self.lab):
-            podman.remove(self.container(host))
-            _bare(self.lab, host)
+            hosts.bare(self.lab, host)
             self._let_in(instance, host)
         address = self.lab.address(host.octet)
         _give_address(instance.nics[0], address)
@@ -117,15 +116,6 @@ printf '%s\\n' '{key}' | install -m 600 -o {user} -g {user} /dev/stdin /home/{us
         return podman.exec_in(self.container(host), ["cat", *files], check=False).splitlines()
 
 
-def _bare(lab: Lab, host: Host) -> None:
-    """One host as `python -m lab up` makes it; the others are left as they are, those that are stopped too."""
-    hosts._container(lab, host, None)
-    # Who asks for another's hardware address tells all its own: else they send to its predecessor's for a minute.
-    podman.exec_in(lab.container(host.name), ["ping", "-c1", "-W1", lab.address(GATEWAY_OCTET)], check=False)
-    hosts._wait_for_ssh(lab, host)
-    hosts._settle(lab, host)
-
-
 def _give_address(nic: Any, address: str) -> None:
     """A public one only where AWS would give one; both are the container's, for it has no other."""
     nic.private_ip_address = address
@@ -143,7 +133,7 @@ def apply(name: str, inventory: Path, port: int) -> None:
     image.ensure(lab)
     with only_one(lab):
         network.ensure(lab)
-        hosts._write_facts(lab)
+        hosts.write_facts(lab)
         # With the first container comes the bridge, and on it the address at which hosts reach the emulator.
         hub.up(lab)
     mapped = LabHosts(lab)
