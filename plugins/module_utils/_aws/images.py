@@ -20,8 +20,8 @@ class Image(t.NamedTuple):
 # https://access.redhat.com/solutions/15356, https://rockylinux.org/download, https://docs.aws.amazon.com/linux/al2023/ug/ec2.html,
 # https://docs.aws.amazon.com/dlami/latest/devguide/find-dlami-id.html
 IMAGES: t.Final[dict[str, Image]] = {
-    "rhel-10": Image("309956199498", "RHEL-10.*_HVM-*-x86_64-*", "ec2-user"),
-    "rhel-9": Image("309956199498", "RHEL-9.*_HVM-*-x86_64-*", "ec2-user"),
+    "rhel-10": Image("309956199498", "RHEL-10.*_HVM-*-x86_64-*-Hourly2-GP3", "ec2-user"),
+    "rhel-9": Image("309956199498", "RHEL-9.*_HVM-*-x86_64-*-Hourly2-GP3", "ec2-user"),
     "rocky-10": Image("792107900819", "Rocky-10-EC2-Base-10.*.x86_64*", "rocky"),
     "rocky-9": Image("792107900819", "Rocky-9-EC2-Base-9.*.x86_64*", "rocky"),
     "debian-12": Image("136693071363", "debian-12-amd64-*", "admin"),
