@@ -91,14 +91,17 @@ def test_nodes_more_fewer_other_and_for_the_night(clusters: Clusters) -> None:
     refused = clusters.make()
     assert refused.rc != 0
     assert "gpu3: in the cluster, but in no group of aws_cluster_nodes any more" in refused.words
-    ok(clusters.make(aws_cluster_remove=True))
+    unasked = clusters.make(aws_cluster_remove=True)
+    assert unasked.rc != 0
+    assert "The controller cannot be asked which jobs run on gpu3" in unasked.words
+    ok(clusters.make(aws_cluster_remove=True, aws_cluster_end_jobs=True))
     assert clusters.ids() == before
-    ok(clusters.make(aws_cluster_replace="gpu1"))
+    ok(clusters.make(aws_cluster_replace="gpu1", aws_cluster_end_jobs=True))
     after = clusters.ids()
     assert {name for name in NODES if after[name] != before[name]} == {"gpu1"}
-    ok(clusters.run("playbooks/stop_infrastructure.yml"))
+    ok(clusters.run("playbooks/stop_infrastructure.yml", aws_cluster_end_jobs=True))
     assert {one["State"]["Name"] for one in clusters.instances().values()} == {"stopped"}
-    unchanged(clusters.run("playbooks/stop_infrastructure.yml"))
+    unchanged(clusters.run("playbooks/stop_infrastructure.yml", aws_cluster_end_jobs=True))
     ok(clusters.make())
     assert {one["State"]["Name"] for one in clusters.instances().values()} == {"running"}
     assert clusters.ids() == after
