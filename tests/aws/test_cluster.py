@@ -144,7 +144,7 @@ def test_no_capacity_at_all(clusters: Clusters, proxy: Proxy, capacity: str) -> 
     proxy.arm(Fault("capacity", action="RunInstances", at=3))
     done = clusters.make(url=proxy.url, aws_cluster_capacity=capacity)
     assert done.rc != 0
-    assert "EC2 has no capacity for" in done.words
+    assert "EC2 has no capacity for" in done.words, done.output[-3000:]
     assert sorted(clusters.ids()) == (["ctl", "gpu1"] if capacity == "partial" else [])
     ok(clusters.make(aws_cluster_capacity=capacity))
     assert sorted(clusters.ids()) == NODES
