@@ -131,8 +131,10 @@ from ansible_collections.llmops.cluster.plugins.module_utils._aws.launch import 
 from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
 
 # An instance profile that was just made is not known everywhere yet.
-_PROFILE_TRIES, _PROFILE_SECONDS = 12, 5
-_RUNNING_SECONDS, _LOOK_SECONDS = 300, 3
+_PROFILE_TRIES = 12
+_PROFILE_SECONDS = 5
+_RUNNING_SECONDS = 300
+_LOOK_SECONDS = 3
 
 
 class Ec2:
