@@ -64,6 +64,27 @@ def reason(cluster: Cluster, job_id: int) -> str:
     return found
 
 
+def usage(cluster: Cluster) -> dict[tuple[str, str], int]:
+    """GPU-seconds of this hour and the one before by (account, user), an account's sum by (account, "").
+
+    slurmdbd sums up once an hour, so both hours are summed up now. sreport (24.11) moves an end that is to come back to
+    the start of this hour, unless it is asked for this hour alone: it is asked for one hour at a time.
+    """
+    hour = int(cluster.run("ctl", "date +%s")) // 3600 * 3600
+    used: dict[tuple[str, str], int] = {}
+    for start in (hour - 3600, hour):
+        span = f"start=$(date --date=@{start} +%FT%T) end=$(date --date=@{start + 3600} +%FT%T)"
+        report = cluster.run(
+            "ctl",
+            f"{span}; sacctmgr --immediate rollup $start $end 2>&1 >/dev/null; sreport --noheader --parsable2 "
+            "--tres=gres/gpu -t Seconds cluster AccountUtilizationByUser start=$start end=$end "
+            "format=Account,Login,Used",
+        )
+        for account, login, seconds in (line.split("|") for line in report.splitlines() if line.count("|") == 2):
+            used[account, login] = used.get((account, login), 0) + int(seconds)
+    return used
+
+
 def test_settings_that_make_it_count(accounts: Cluster) -> None:
     shown = accounts.run("ctl", "scontrol show config")
     for key, value in (
@@ -93,21 +114,9 @@ def test_jobs_of_two_users_are_counted_where_they_belong(accounts: Cluster, job:
         "vllm|services|normal|COMPLETED",
     ]
 
-    # slurmdbd sums up once an hour; this hour is summed up now. A job may end in the next one.
-    start = "$(date --date=@$(( $(date +%s) / 3600 * 3600 - 3600 )) +%Y-%m-%dT%H:00:00)"
-    end = "$(date --date='+1 hour' +%Y-%m-%dT%H:00:00)"
-    report = accounts.run(
-        "ctl",
-        f"sacctmgr --immediate rollup {start} {end} 2>&1 >/dev/null; sreport --noheader --parsable2 --tres=gres/gpu "
-        f"-t Seconds cluster AccountUtilizationByUser start={start} end={end} "
-        "format=Account,Login,Used",
-    )
-    used = {
-        (account, login): int(seconds)
-        for account, login, seconds in (line.split("|") for line in report.splitlines() if line.count("|") == 2)
-    }
+    used = usage(accounts)
     for place in (("jobs-physics", "ada"), ("jobs-physics", "ben"), ("jobs-chemistry", "ben"), ("services", "vllm")):
-        assert used[place] >= 3, report
+        assert used[place] >= 3, used
     assert used[("jobs-all", "")] == used[("jobs-physics", "")] + used[("jobs-chemistry", "")]
     assert used[("jobs-physics", "")] == used[("jobs-physics", "ada")] + used[("jobs-physics", "ben")]
 
