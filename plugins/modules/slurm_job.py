@@ -23,6 +23,7 @@ description:
     again, and if more than one live job has the key, the oldest running one is kept and the others are cancelled.
   - A new job is looked at once more after the controller has saved its state, which takes up to seven seconds. A
     controller that is killed before that forgets the job, and the job is submitted again. The same goes for a cancel.
+    O(confirm) leaves that wait out.
   - With O(jobs) one task has many jobs. They are submitted one after the other and waited for together, with one
     question to the controller a look, whatever their number.
 notes:
@@ -158,6 +159,17 @@ options:
     type: str
     choices: [replace, keep, fail]
     default: replace
+  confirm:
+    description:
+      - What is enough to call a new job submitted.
+      - V(saved) is that the controller has written it down, see above.
+      - V(accepted) is that the controller has answered, as for C(sbatch) itself. It saves the wait where a job that is
+        lost with the controller in these seconds does no harm, because the task is run again. A cancel is still seen
+        to be saved, or a cancelled job could come back beside the one that took its place.
+      - With O(state=completed) it changes nothing, for the job's end is waited for.
+    type: str
+    choices: [saved, accepted]
+    default: saved
   queue_timeout:
     description:
       - Seconds a job may wait in the queue, for O(state=running) and O(state=completed).
@@ -417,6 +429,7 @@ def argument_spec() -> dict[str, t.Any]:
         },
         "user": {"type": "str"},
         "on_change": {"type": "str", "choices": ["replace", "keep", "fail"], "default": "replace"},
+        "confirm": {"type": "str", "choices": ["saved", "accepted"], "default": "saved"},
         "queue_timeout": {"type": "int", "default": 600},
         "start_timeout": {"type": "int", "default": 600},
         "run_timeout": {"type": "int"},
@@ -469,7 +482,8 @@ def _act(module: AnsibleModule, jobs: list[dict[str, t.Any]], names: list[str]) 
     account = connect.find_account(params["user"])
     client = connect.open_client(module, account)
     watch = JobWatch(client, {name: params[name] for name in TIMEOUTS}, params["poll_interval"])
-    manager = JobManager(client, watch, module.check_mode, lock=_locker(module, names, account.name))
+    lock = _locker(module, names, account.name)
+    manager = JobManager(client, watch, module.check_mode, until_saved=params["confirm"] == "saved", lock=lock)
     if params["state"] == "absent":
         outcomes = manager.absent(names, account.name)
         extras: list[dict[str, t.Any]] = [{} for _name in names]

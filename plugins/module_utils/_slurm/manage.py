@@ -38,6 +38,7 @@ class JobManager:
     client: SlurmClient
     watch: JobWatch
     check_mode: bool
+    until_saved: bool = True
     lock: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -194,12 +195,12 @@ class JobManager:
         return [work for work, one in zip(works, watched, strict=True) if one.gone]
 
     def _confirm(self, works: list[Work]) -> list[Work]:
-        """See the jobs once more after the controller has saved its state, for only then can it not lose them.
+        """See the jobs once more, after the controller has saved its state: only then can it not lose them.
 
         The new ones that it does not know any more are returned.
         """
         new = [work for work in works if work.submitted_at is not None]
-        if new:
+        if new and self.until_saved:
             comments = {work.order.spec.comment(work.order.key): work.before + 1 for work in new}
             self.watch.until_saved(comments, max(work.submitted_at or 0.0 for work in new))
         gone = self._read_again([work.outcome for work in works])

@@ -59,7 +59,7 @@ def test_made_changed_and_gone(site: Cluster, task: Task) -> None:
     assert foreseen["changed"]
     assert "Slurm would accept it" in foreseen["msg"]
     assert live(site) == []
-    made = task(wanted)
+    made = task({**wanted, "confirm": "accepted"})
     assert (made["changed"], made["job_state"]) == (True, "RUNNING")
     assert live(site) == [str(made["job_id"])]
     again = task(wanted)

@@ -32,6 +32,28 @@ def test_a_job_that_a_killed_controller_forgot_is_submitted_again(state: str, se
     assert len(slurm.called("sbatch")) == 2
 
 
+def test_accepted_does_not_wait_and_the_next_run_makes_up_for_a_loss() -> None:
+    slurm = FakeSlurm()
+    begin = slurm.clock
+    slurm.killed_at = begin + 1
+    assert present(slurm, until_saved=False).changed
+    assert slurm.clock == begin
+    slurm.clock += 2
+    assert present(slurm, until_saved=False).changed
+    assert len(slurm.live()) == 1
+    assert len(slurm.called("sbatch")) == 2
+
+
+def test_accepted_still_sees_that_a_replaced_job_is_gone_for_good() -> None:
+    """It would come back beside the new one, which the controller may have written down already."""
+    slurm = FakeSlurm()
+    slurm.add(NAME, comment())
+    slurm.save()
+    begin = slurm.clock
+    assert present(slurm, until_saved=False, options={"gres": "gpu:2"}).changed
+    assert slurm.clock - begin >= SECONDS_TO_SAVE
+
+
 def test_a_controller_that_saved_the_job_before_it_died_gets_no_second_one() -> None:
     slurm = FakeSlurm()
     slurm.killed_at = slurm.clock + 3

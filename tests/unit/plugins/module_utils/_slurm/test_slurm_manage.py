@@ -72,10 +72,12 @@ def present(
     on_change: str = "replace",
     check_mode: bool = False,
     limits: dict[str, float] | None = None,
+    until_saved: bool = True,
     **changes: t.Any,
 ) -> Outcome:
     wanted = spec(**changes)
     run = manager(slurm, check_mode=check_mode, **(limits or {}))
+    run.until_saved = until_saved
     (outcome,) = run.present([Order(wanted, wanted.key("lab"), PATH)], state=state, on_change=on_change)
     if outcome.error:
         raise outcome.error
