@@ -14,7 +14,7 @@ from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm_a
     FakeSacctmgr,
 )
 
-EXAMPLES = [task for task in yaml.safe_load(slurm_accounting.EXAMPLES) if "llmops.cluster.slurm_accounting" in task]
+TASKS = [task for task in yaml.safe_load(slurm_accounting.EXAMPLES) if "llmops.cluster.slurm_accounting" in task]
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> FakeSacctmgr:
 
 def test_the_examples_one_after_the_other(slurm: FakeSacctmgr, capsys: pytest.CaptureFixture[str]) -> None:
     results = []
-    for task in EXAMPLES:
+    for task in TASKS:
         options = task["llmops.cluster.slurm_accounting"]
         results.append(run_module(slurm_accounting.main, capsys, check=task.get("check_mode", False), **options))
         assert "failed" not in results[-1], results[-1]
     assert [len(result["changes"]) for result in results] == [9, 2, 6]
     assert results[1]["changes"] == ["modify account chemistry: MaxJobs=-1", "remove user alice"]
     assert results[2]["changes"][-3:] == ["remove account services", "remove qos batch", "remove qos serving"]
-    first = EXAMPLES[0]["llmops.cluster.slurm_accounting"]
+    first = TASKS[0]["llmops.cluster.slurm_accounting"]
     assert run_module(slurm_accounting.main, capsys, **first)["changed"] is True
     assert run_module(slurm_accounting.main, capsys, **first)["changed"] is False
 
@@ -57,13 +57,13 @@ def test_bad_input_fails_with_its_words(slurm: FakeSacctmgr, capsys: pytest.Capt
 
 def test_check_mode_before_slurm_is_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(slurm_accounting.AnsibleModule, "get_bin_path", lambda *_args, **_options: None)
-    options = EXAMPLES[0]["llmops.cluster.slurm_accounting"]
+    options = TASKS[0]["llmops.cluster.slurm_accounting"]
     result = run_module(slurm_accounting.main, capsys, check=True, **options)
     assert (result["changed"], len(result["changes"])) == (True, 9)
 
 
 def test_users_that_the_host_does_not_have(slurm: FakeSacctmgr, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run_module(slurm_accounting.main, capsys, **EXAMPLES[0]["llmops.cluster.slurm_accounting"])
+    result = run_module(slurm_accounting.main, capsys, **TASKS[0]["llmops.cluster.slurm_accounting"])
     assert [warning.split(":")[0] for warning in result["warnings"]] == ["This host has no user alice, bob"]
 
 
@@ -75,7 +75,7 @@ def test_keys_left_out_are_left_alone(slurm: FakeSacctmgr, capsys: pytest.Captur
 
 def test_a_failure_tells_what_was_done(slurm: FakeSacctmgr, capsys: pytest.CaptureFixture[str]) -> None:
     slurm.fail_at = 1
-    options = EXAMPLES[0]["llmops.cluster.slurm_accounting"]
+    options = TASKS[0]["llmops.cluster.slurm_accounting"]
     result = run_module(slurm_accounting.main, capsys, **options)
     assert (result["failed"], result["changed"]) == (True, True)
     assert result["changes"] == ["add qos batch: Description=work that may wait, MaxWallDurationPerJob=1440"]
