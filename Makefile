@@ -14,7 +14,10 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LLMOPS_CACHE,LLMOPS
 BIN := $(CURDIR)/.venv/bin
 LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
 
-.PHONY: help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-packages test-isolation test-aws test-aws-quick test-faults test-faults-quick bench clean-cache
+GROUPS_OF_stream-1 := lint sanity unit aws-quick molecule-quick
+GROUPS_OF_stream-2 := lab-quick faults-quick
+
+.PHONY: .test-stream-1 .test-stream-2 help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-packages test-isolation test-aws test-aws-quick test-faults test-faults-quick bench clean-cache
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -34,7 +37,12 @@ demo-status: ## The containers of the demo
 venv: ## Install the packages and Python tools that the other commands need
 	@lab/bootstrap.sh
 
-test: test-lint test-sanity test-unit test-aws-quick test-molecule-quick test-lab-quick test-faults-quick ## The tests of every change: about an hour
+# Two streams side by side, for much of either is waiting. The output of a group comes when it has ended.
+test: venv ## The tests of every change: about three quarters of an hour
+	@$(MAKE) --jobs=2 --output-sync=line .test-stream-1 .test-stream-2
+
+.test-stream-1 .test-stream-2:
+	@for group in $(GROUPS_OF_$(@:.test-%=%)); do echo "make test-$$group ..."; $(MAKE) "test-$$group"; done
 
 test-all: test-lint test-sanity test-unit test-aws test-molecule test-lab test-isolation test-faults ## All tests: some hours
 

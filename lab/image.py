@@ -15,6 +15,7 @@ from pathlib import Path
 
 from . import podman
 from .errors import LabError
+from .lock import one_maker
 from .settings import ADMIN, SUITE, Lab, cache_dir, key_of
 
 PACKAGES = (
@@ -75,20 +76,28 @@ def ensure(lab: Lab, say: Callable[[str], None] = print) -> None:
 
 
 def _ensure(suite: str, say: Callable[[str], None]) -> None:
-    if podman.run("image", "exists", tag(suite), check=False).returncode == 0:
+    if _exists(suite):
         return
     tarball = root_filesystem(suite, say)
-    say("Importing it into podman")
-    changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman"]
-    podman.run("import", *(word for change in changes for word in ("--change", change)), str(tarball), tag(suite))
+    with one_maker(tarball.parent):
+        if _exists(suite):
+            return
+        say("Importing it into podman")
+        changes = ['CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman"]
+        podman.run("import", *(word for change in changes for word in ("--change", change)), str(tarball), tag(suite))
+
+
+def _exists(suite: str) -> bool:
+    return podman.run("image", "exists", tag(suite), check=False).returncode == 0
 
 
 def root_filesystem(suite: str, say: Callable[[str], None] = print) -> Path:
     """The tarball of a release with what every host of a lab needs; made if it is not in the cache."""
     tarball = cache_dir() / "rootfs" / f"{suite}-{_key(suite)}.tar"
-    if not tarball.exists():
-        say(f"Installing Debian {suite} into a folder: a minute or two")
-        _make_rootfs(suite, tarball)
+    with one_maker(tarball.parent):
+        if not tarball.exists():
+            say(f"Installing Debian {suite} into a folder: a minute or two")
+            _make_rootfs(suite, tarball)
     return tarball
 
 
@@ -100,7 +109,6 @@ def debootstrap(suite: str, root: Path, packages: str) -> list[str]:
 
 
 def _make_rootfs(suite: str, tarball: Path) -> None:
-    tarball.parent.mkdir(parents=True, exist_ok=True)
     root = tarball.with_suffix(".making")
     shutil.rmtree(root, ignore_errors=True)
     archive, security = mirrors()

@@ -6,18 +6,17 @@ belongs to one host: names, keys and devices come with the start (`vm_seed`).
 
 from __future__ import annotations
 
-import fcntl
 import inspect
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import image
 from .errors import LabError
+from .lock import one_maker
 from .settings import cache_dir, key_of
 
 DISK_GIB = 8
@@ -82,21 +81,13 @@ def ensure(suite: str, say: Callable[[str], None] = print) -> Disk:
     tarball = image.root_filesystem(suite, say)
     folder = cache_dir() / "vm" / f"{suite}-{key_of(tarball.name, inspect.getsource(sys.modules[__name__]))}"
     disk = Disk(folder / "root.img", folder / "vmlinuz", folder / "initrd.img")
-    with _only_one(folder.parent):
+    with one_maker(folder.parent):
         if not folder.exists():
             for older in folder.parent.glob(f"{suite}-*"):
                 shutil.rmtree(older)
             say(f"Making the disk of an emulated Debian {suite}: about a minute")
             _make(tarball, disk)
     return disk
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _make(tarball: Path, disk: Disk) -> None:
