@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.cluster import Cluster
 
 BROKEN = {
@@ -28,6 +30,7 @@ def test_engine_that_refuses_to_start(site: Cluster) -> None:
     assert [job for job in site.jobs() if "vllm-serve-phi3 RUNNING" in job], "the others go on"
 
 
+@pytest.mark.slow
 def test_handlers_that_an_interrupted_run_owed(site: Cluster) -> None:
     """A file written, and no restart after it: the next run makes up for it, and running jobs do not notice."""
     before = site.jobs()

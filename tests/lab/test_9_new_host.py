@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from lab.settings import CHECKOUT
 from tests.cluster import Cluster
 
 FORGET = "systemctl disable --quiet --now slurmd; rm -rf /etc/systemd/system/slurmd.service /run/slurm"
 
 
+@pytest.mark.slow
 def test_new_host_joins_a_running_cluster(site: Cluster, tmp_path: Path) -> None:
     busy = {line.split()[-1] for line in site.jobs("%T %N", "--states=R")}
     new = next(host for host in ("gpu2", "gpu1") if host not in busy)

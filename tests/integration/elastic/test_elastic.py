@@ -8,6 +8,9 @@ import pytest
 
 from .conftest import PROGRAM, Elastic, until
 
+# A lab of their own, and minutes in which Slurm waits for nodes.
+pytestmark = pytest.mark.slow
+
 
 def ended(lab: Elastic, job: str) -> bool:
     return lab.job(job).get("JobState") == "COMPLETED"
@@ -23,7 +26,6 @@ def test_a_job_starts_its_node_and_an_idle_node_is_stopped(elastic: Elastic) -> 
     assert [call for call in elastic.cloud.calls if call[0] == "start"] == [("start", "el1")]
 
 
-@pytest.mark.slow
 def test_a_node_that_never_comes_up(elastic: Elastic) -> None:
     elastic.cloud.faults["el1"] = "dead"
     # el1 is first in the list, and el2 is there for the second try.
@@ -40,7 +42,6 @@ def test_a_node_that_never_comes_up(elastic: Elastic) -> None:
     until("el1 may be had again", lambda: elastic.flags("el1") == {"IDLE", "CLOUD", "POWERED_DOWN"})
 
 
-@pytest.mark.slow
 def test_many_failures_protect_the_partition(elastic: Elastic) -> None:
     elastic.cloud.faults.update(el1="permanent", el2="permanent")
     job = elastic.submit("unlucky", "--nodes=1")
@@ -57,7 +58,6 @@ def test_many_failures_protect_the_partition(elastic: Elastic) -> None:
     assert "PROTECTED" not in elastic.status()
 
 
-@pytest.mark.slow
 def test_no_capacity_for_one_node_of_two(elastic: Elastic) -> None:
     elastic.cloud.faults["el2"] = "capacity"
     job = elastic.submit("both", "--nodes=2", "--exclusive")
@@ -70,7 +70,6 @@ def test_no_capacity_for_one_node_of_two(elastic: Elastic) -> None:
     assert elastic.job(job)["NodeList"] == "el[1-2]"
 
 
-@pytest.mark.slow
 def test_a_resume_that_is_killed_half_way(elastic: Elastic) -> None:
     elastic.cloud.delay = 4
     job = elastic.submit("killed", "--nodelist=el1")
@@ -81,7 +80,6 @@ def test_a_resume_that_is_killed_half_way(elastic: Elastic) -> None:
     assert elastic.cloud.running() == ["el1"]
 
 
-@pytest.mark.slow
 def test_a_resume_that_is_killed_before_it_began(elastic: Elastic) -> None:
     """Nothing was started: the sweep finds that Slurm waits for a node for which nothing runs."""
     elastic.run("ctl", "mv /etc/llmops/elastic.json /etc/llmops/elastic.json.away")
@@ -95,7 +93,6 @@ def test_a_resume_that_is_killed_before_it_began(elastic: Elastic) -> None:
     until("the job ran", lambda: ended(elastic, job))
 
 
-@pytest.mark.slow
 def test_orphans_are_stopped(elastic: Elastic) -> None:
     elastic.cloud.start("el2")
     until("it is stopped", lambda: elastic.cloud.running() == [])
@@ -114,7 +111,6 @@ def test_site_with_nodes_off_leaves_them_out_and_changes_nothing(elastic: Elasti
     assert elastic.cloud.running() == []
 
 
-@pytest.mark.slow
 def test_site_with_a_node_on_keeps_it_on(elastic: Elastic) -> None:
     job = elastic.submit("on", "--nodelist=el2", run="sleep 1")
     until("the job ran", lambda: ended(elastic, job))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from ansible_collections.llmops.cluster.tests.unit.fake_engine import fake_engine
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._vllm import not_ready
 
 PROBES = 10_000
 
 
+@pytest.mark.slow
 def test_no_probe_says_ready_of_what_is_not() -> None:
     with fake_engine() as engine:
         tally = not_ready.probe_all(engine, count=PROBES, seed=1)

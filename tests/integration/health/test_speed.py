@@ -50,6 +50,7 @@ class Watcher(threading.Thread):
                 time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_ready_is_seen_within_a_second_and_never_before(health: Health) -> None:
     key, delays, probes = api_key(health), [], 0
     for _start in range(STARTS):
@@ -85,6 +86,7 @@ def test_ready_is_seen_within_a_second_and_never_before(health: Health) -> None:
     assert max(delays) <= 1.0
 
 
+@pytest.mark.slow
 # The engine takes 128 requests at a time; of 160 clients there is always one before us in the queue.
 @pytest.mark.parametrize(
     ("clients", "probes", "request_timeout"),

@@ -188,6 +188,7 @@ def test_a_job_in_the_queue(health: Health) -> None:
         assert "JobHeldUser" in found["msg"]
 
 
+@pytest.mark.slow
 def test_a_requeue_to_another_node_is_followed(health: Health) -> None:
     """The node is drained and the job requeued while its engine loads: the wait goes on where it runs then."""
     # It comes to gpu2 because gpu1 is closed, not by its own options: those it keeps when it is requeued.

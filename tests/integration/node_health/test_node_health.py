@@ -105,6 +105,7 @@ def test_a_fake_nvidia_smi_with_a_fault(nodes: Nodes) -> None:
         nodes.run("gpu1", f"rm -f {FAKE_SMI}")
 
 
+@pytest.mark.slow
 def test_a_prolog_gives_the_job_to_the_other_node(nodes: Nodes) -> None:
     nodes.run("ctl", "scontrol update nodename=gpu2 state=drain reason=wait")
     with nodes.without_checks("gpu1"), without_gpu(nodes, "gpu1"):
