@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab.settings import CHECKOUT, cache_dir
 
-from . import jobs, many_hosts, render, scale
+from . import converge, jobs, many_hosts, render, scale
 from .figures import Figure, ratio, table
 from .measure import Bench
 
@@ -82,6 +82,7 @@ def warm() -> list[Figure]:
         Figure("make demo, cache warm, no lab", first, "s", 6 * 60),
         Figure("make demo again", again, "s", 60),
         Figure("make demo again, changed", bench.last_site_changes(), "tasks", 0),
+        *converge.figures(bench.lab),
         bench.hub_share(),
         bench.memory(),
         bench.ready_share(),
