@@ -1,7 +1,7 @@
 """Measure, print a table, write build/bench.json. Takes 15 minutes on two quiet cores: it makes a demo from nothing.
 
 `python -m bench --warm` leaves the cold start out and uses the cache that is there; `python -m bench --render` measures
-only the configuration of Slurm, which takes seconds and needs no lab.
+only the checks and the configuration of Slurm, which takes half a minute and needs no lab.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab.settings import CHECKOUT, cache_dir
 
-from . import jobs, render, scale
+from . import converge, jobs, many_hosts, render, scale
 from .figures import Figure, ratio, table
 from .measure import Bench
 
@@ -27,9 +27,11 @@ NAME = "bench"
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--warm", action="store_true", help="without the start from an empty cache")
-    parser.add_argument("--render", action="store_true", help="only what needs no lab: the configuration of Slurm")
+    parser.add_argument(
+        "--render", action="store_true", help="only what needs no lab: checks and the configuration of Slurm"
+    )
     asked = parser.parse_args()
-    figures: list[Figure] = render.figures()
+    figures: list[Figure] = [*render.figures(), *many_hosts.figures()]
     if not asked.warm and not asked.render:
         figures += cold(cache_dir() / "bench-cold")
     if not asked.render:
@@ -80,6 +82,7 @@ def warm() -> list[Figure]:
         Figure("make demo, cache warm, no lab", first, "s", 6 * 60),
         Figure("make demo again", again, "s", 60),
         Figure("make demo again, changed", bench.last_site_changes(), "tasks", 0),
+        *converge.figures(bench.lab),
         bench.hub_share(),
         bench.memory(),
         bench.ready_share(),

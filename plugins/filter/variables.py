@@ -12,6 +12,8 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.llmops.cluster.plugins.module_utils._inventory import inventory_problems
+from ansible_collections.llmops.cluster.plugins.module_utils._node_health import NAMES
+from ansible_collections.llmops.cluster.plugins.module_utils._node_health import node_health_problems as problems_of
 from ansible_collections.llmops.cluster.plugins.module_utils._variables import unknown_variables, wrong_types
 
 _ABSENT: t.Final = object()
@@ -32,7 +34,8 @@ def role_options(roles: list[str], folder: str) -> dict[str, dict[str, t.Any]]:
 def _given(variables: Mapping[str, t.Any], names: Iterable[str]) -> dict[str, t.Any]:
     """The values that stand in the inventory. One that leans on a role's default has none before that role runs."""
     values = {}
-    for name in names:
+    # Few of the names are given: looking for each of the others would take most of the time.
+    for name in set(variables).intersection(names):
         try:
             value = variables.get(name, _ABSENT)
         except AnsibleError:
@@ -51,6 +54,11 @@ def type_problems(
     return wrong_types({host: _given(hostvars[host], options) for host in hosts}, options)
 
 
+def node_health_problems(hostvars: Mapping[str, Mapping[str, t.Any]], hosts: Iterable[str]) -> list[str]:
+    """A message for each variable of these hosts that the health check of nodes cannot use."""
+    return problems_of({host: _given(hostvars[host], NAMES) for host in hosts if host in hostvars})
+
+
 class FilterModule:
     """Filters of the inventory's check."""
 
@@ -58,6 +66,7 @@ class FilterModule:
         """The filters by name."""
         return {
             "inventory_problems": inventory_problems,
+            "node_health_problems": node_health_problems,
             "role_options": role_options,
             "type_problems": type_problems,
             "unknown_variables": unknown_variables,

@@ -42,11 +42,14 @@ def unknown_variables(
     patterns = [name for name in known if "*" in name]
     prefixes = tuple(f"{role}_" for role in roles)
     found: dict[str, list[str]] = {}
+    # Most names are those of every host: each is judged once.
+    strange: dict[str, bool] = {}
     for host in hosts:
         for name in hostvars[host]:
-            if name in known or _matches(name, patterns):
-                continue
-            if name.startswith(prefixes) or _is_nearly(name, _SELECTION):
+            if name not in strange:
+                ours = name.startswith(prefixes) or _is_nearly(name, _SELECTION)
+                strange[name] = ours and name not in known and not _matches(name, patterns)
+            if strange[name]:
                 found.setdefault(name, []).append(host)
     known.add(_SELECTION)
     return [_message(name, hosts_with, sorted(known)) for name, hosts_with in sorted(found.items())]

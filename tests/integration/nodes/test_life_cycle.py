@@ -6,6 +6,7 @@ The tests follow each other: each begins where the one before ended.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,38 @@ def test_again_changes_nothing(nodes: Nodes, limit: str) -> None:
     assert done.changed == 0, done.output[-5000:]
 
 
+# What somebody changed by hand: where, how, and a look that says it is as it was.
+BY_HAND = [
+    ("n2", "chmod 0755 /var/lib/munge", "stat -c %a /var/lib/munge"),
+    ("n2", "usermod --shell /bin/sh munge", "getent passwd munge"),
+    ("n2", "echo '# mine' >> /usr/local/libexec/llmops/node_health/decide.py", "sum /usr/local/libexec/llmops/*/*.py"),
+    ("n2", "rm /etc/llmops/node_health.json", "cat /etc/llmops/node_health.json"),
+    ("n2", "touch /etc/slurm/slurm.key", "ls /etc/slurm"),
+    ("n2", "sed -i s/131072/1024/ /etc/systemd/system/slurmd.service", "systemctl cat slurmd"),
+    ("n2", "systemctl disable munge slurmd", "systemctl is-enabled munge slurmd"),
+    ("ctl", "chmod 0600 /etc/slurm/gres.conf", "stat -c %a /etc/slurm/gres.conf"),
+    ("ctl", "echo KillWait=31 >> /etc/slurm/slurm.conf", "cat /etc/slurm/slurm.conf"),
+    ("ctl", "systemctl disable --now slurmdbd", "systemctl is-enabled slurmdbd; systemctl is-active slurmdbd"),
+    ("ctl", "chown root /etc/slurm/slurmdbd.conf", "stat -c %U /etc/slurm/slurmdbd.conf"),
+]
+
+
+def test_what_differs_is_mended(nodes: Nodes) -> None:
+    before = [nodes.run(host, look) for host, _, look in BY_HAND]
+    for host, change, _ in BY_HAND:
+        nodes.run(host, change)
+    assert all(nodes.run(host, look, check=False) != was for (host, _, look), was in zip(BY_HAND, before, strict=True))
+    nodes.deploy("--limit", "ctl,n2")
+    assert [nodes.run(host, look) for host, _, look in BY_HAND] == before
+    assert nodes.works("n2")
+
+
+def test_the_tasks_themselves_find_nothing_either(nodes: Nodes) -> None:
+    """What the comparisons take for finished is so for the tasks that they spare."""
+    done = nodes.deploy("-e", "llmops_thorough=true")
+    assert done.changed == 0, done.output[-5000:]
+
+
 def test_other_hardware(nodes: Nodes) -> None:
     assert nodes.gres("n3") == "gpu:l4:2"
     nodes.run("n3", "rm /dev/nvidia1")
@@ -115,6 +148,54 @@ def test_replace_one(nodes: Nodes) -> None:
     nodes.deploy("--limit", "ctl,n2")
     assert nodes.names() == ["n1", "n2", "n3"]
     assert nodes.works("n2")
+
+
+# A container has the uptime of its machine, so Slurm would not see that it booted: -b makes slurmd count anew.
+BOOTS = """[Service]
+ExecStart=
+ExecStart=/opt/slurm/current/sbin/slurmd --systemd -b --conf-server ctl
+"""
+
+
+@pytest.mark.slow
+def test_reboot_by_slurm(nodes: Nodes) -> None:
+    """A job that runs there ends first, one that waits runs afterwards, and nobody has to put the node back."""
+    folder = "/etc/systemd/system/slurmd.service.d"
+    nodes.run("n3", f"mkdir -p {folder}; printf %s '{BOOTS}' > {folder}/boots.conf; systemctl daemon-reload")
+    nodes.run("n3", "systemctl restart slurmd")
+    before = nodes.run("n3", "stat -c %Z /proc/1")
+    submit = "cd / && sbatch --parsable --nodelist=n3 --mem=10 --output=/dev/null --wrap"
+    first = nodes.run("ctl", f"{submit} 'sleep 10'", "admin").strip()
+    _until(nodes, f"squeue --noheader --jobs={first} --states=running | grep -q .")
+    nodes.run("ctl", "scontrol reboot ASAP nextstate=RESUME reason=firmware n3")
+    second = nodes.run("ctl", f"{submit} 'sleep 1'", "admin").strip()
+    assert "firmware" in nodes.run("ctl", "scontrol show node n3")
+    assert nodes.run("ctl", f"squeue --noheader --jobs={first} --format=%T").strip() == "RUNNING"
+    _switched_on_again(nodes, "n3")
+    _until(nodes, f"scontrol show job {second} | grep -q JobState=COMPLETED")
+    assert nodes.run("n3", "stat -c %Z /proc/1") != before
+    ended, began = (
+        nodes.run("ctl", f"scontrol show job {job} | grep -o '{key}=[^ ]*' | cut -d= -f2").strip()
+        for job, key in ((first, "EndTime"), (second, "StartTime"))
+    )
+    assert ended <= began
+    assert "JobState=COMPLETED" in nodes.run("ctl", f"scontrol show job {first}")
+    assert nodes.run("ctl", "sinfo --noheader --nodes=n3 --format='%T|%E'").strip() == "idle|none"
+    nodes.run("n3", f"rm -r {folder}; systemctl daemon-reload; systemctl restart slurmd")
+
+
+def _until(nodes: Nodes, command: str, seconds: int = 180) -> None:
+    nodes.run("ctl", f"timeout {seconds} bash -c 'until {command}; do sleep 0.5; done'")
+
+
+def _switched_on_again(nodes: Nodes, host: str, seconds: float = 120) -> None:
+    """A container that reboots ends; a machine would come back by itself."""
+    name = nodes.lab.container(host)
+    end = time.monotonic() + seconds
+    while podman.containers(name).get(name) != "exited":
+        assert time.monotonic() < end, f"{host} did not go down: {nodes.run('ctl', f'scontrol show node {host}')}"
+        time.sleep(0.5)
+    podman.run("start", name)
 
 
 def test_remove_one(nodes: Nodes) -> None:
