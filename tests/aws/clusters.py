@@ -37,8 +37,9 @@ class Clusters:
     def make(self, url: str | None = None, environment: dict[str, str] | None = None, **more: Any) -> TimedPlay:
         return self.run("tests/aws/cluster.yml", url, environment, **more)
 
-    def destroy(self, **more: Any) -> TimedPlay:
-        return self.run("playbooks/destroy_infrastructure.yml", **{"aws_cluster_destroy": NAME, **more})
+    def destroy(self, environment: dict[str, str] | None = None, **more: Any) -> TimedPlay:
+        more = {"aws_cluster_destroy": NAME, **more}
+        return self.run("playbooks/destroy_infrastructure.yml", environment=environment, **more)
 
     def instances(self) -> dict[str, dict[str, Any]]:
         """The living instances of the cluster by node; two of one name are a fault of their own."""

@@ -23,6 +23,9 @@ class Fault:
     at      at the n-th call that the next two let through, from 1
     action  count calls of this action alone
     writes  count calls alone that change something
+    reads   count calls alone that do not
+    each    not one call: every call meets it in the first run that makes it; see `Proxy.next_run`. Those calls are the
+            same that ask the same ("call"), or that are of one action ("action")
     words   count calls alone that say this: parameters of the request
     times   so often: the following calls of the same action meet it too, which are the client's own retries
     code, message, status  what `refuse` says: an error of the test's own
@@ -40,6 +43,8 @@ class Fault:
     at: int = 1
     action: str | None = None
     writes: bool = False
+    reads: bool = False
+    each: Literal["", "call", "action"] = ""
     times: int = 1
     words: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 30.0

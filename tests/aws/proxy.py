@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -50,17 +51,29 @@ class _Armed:
     seen: int = 0
     struck: str = ""
 
+    # Of a fault that each call meets: how often the calls of this run and of those before have met it.
+    met: Counter[str] = field(default_factory=Counter)
+    spent: set[str] = field(default_factory=set)
+
     def __post_init__(self) -> None:
         self.left = self.fault.times
 
     def strikes(self, call: Call) -> bool:
         """Whether this call meets it."""
+        if not _is_meant(self.fault, call):
+            return False
+        return self._strikes_each(call) if self.fault.each else self._strikes_one(call)
+
+    def _strikes_each(self, call: Call) -> bool:
+        name = f"{call.service} {call.action}" + (f" {_asked(call)}" if self.fault.each == "call" else "")
+        if name in self.spent or self.met[name] >= self.fault.times:
+            return False
+        self.met[name] += 1
+        return True
+
+    def _strikes_one(self, call: Call) -> bool:
         fault, name = self.fault, f"{call.service} {call.action}"
         if not self.left or (self.struck and self.struck != name):
-            return False
-        if fault.action not in (None, call.action) or (fault.writes and not call.writes):
-            return False
-        if not fault.words.items() <= call.words.items():
             return False
         if not self.struck:
             self.seen += 1
@@ -69,6 +82,17 @@ class _Armed:
             self.struck = name
         self.left -= 1
         return True
+
+
+def _is_meant(fault: Fault, call: Call) -> bool:
+    if fault.action not in (None, call.action) or (fault.writes and not call.writes) or (fault.reads and call.writes):
+        return False
+    return fault.words.items() <= call.words.items()
+
+
+def _asked(call: Call) -> list[str]:
+    """What a request says, without what is new in each, and in any order: its lists have none."""
+    return sorted(value for name, value in call.words.items() if name not in ("ClientToken", "Action", "Version"))
 
 
 class Proxy:
@@ -107,6 +131,17 @@ class Proxy:
         """These too."""
         with self._lock:
             self._armed += [_Armed(fault) for fault in faults]
+
+    def forget(self) -> None:
+        """The calls so far."""
+        with self._lock:
+            self.calls = []
+
+    def next_run(self) -> None:
+        """Calls that have met a fault that each meets meet it no more."""
+        with self._lock:
+            for armed in self._armed:
+                armed.spent |= {name for name, times in armed.met.items() if times}
 
     def made(self, action: str) -> list[Mapping[str, str]]:
         """What the calls of an action said."""

@@ -161,6 +161,33 @@ def test_a_fault_of_some_calls_of_an_action() -> None:
     assert [one["InstanceType"] for one in proxy.made("RunInstances")][:2] == ["g6.xlarge", "g5.xlarge"]
 
 
+def test_each_new_call_meets_it() -> None:
+    proxy = Proxy("http://127.0.0.1:1")
+    proxy.arm(Fault("lose_answer", writes=True, each="call"))
+    calls = [
+        *(call("CreateTags", ResourceId="vpc-1"), call("DescribeVpcs"), call("CreateTags", ResourceId="vpc-1")),
+        *(
+            call("CreateTags", ResourceId="vpc-2"),
+            call("RunInstances", ClientToken="a"),
+            call("RunInstances", ClientToken="b"),
+        ),
+    ]
+    for one in calls:
+        proxy.note(one)
+    assert [bool(one.fault) for one in proxy.calls] == [True, False, False, True, True, False]
+
+
+def test_each_action_meets_it_for_a_run() -> None:
+    proxy = Proxy("http://127.0.0.1:1")
+    proxy.arm(Fault("cut", reads=True, each="action", times=9))
+    for action in ("DescribeVpcs", "CreateVpc", "DescribeVpcs"):
+        proxy.note(call(action))
+    proxy.next_run()
+    for action in ("DescribeVpcs", "DescribeSubnets"):
+        proxy.note(call(action))
+    assert [bool(one.fault) for one in proxy.calls] == [True, False, True, False, True]
+
+
 def test_a_connection_that_is_cut_is_an_act_not_done(account: Account, proxy: Proxy, stage: Stage) -> None:
     proxy.arm(Fault("cut", action="RunInstances"))
     assert code(lambda: client(proxy, "ec2").run_instances(**stage.request("gpu1"))) == "ConnectionClosedError"
