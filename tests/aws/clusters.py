@@ -14,6 +14,8 @@ from .account import Account, TimedPlay
 
 NAME = "llmops"
 INVENTORY = CHECKOUT / "inventory/aws"
+# Its settings without the plugin that asks EC2 for the hosts.
+NO_HOSTS = INVENTORY / "hosts.yml"
 # One zone: the calls that are made are the same, and fewer.
 SETTINGS: dict[str, Any] = {
     "aws_cluster_admin_cidrs": ["203.0.113.7/32"],
@@ -28,11 +30,16 @@ class Clusters:
     key: Path
 
     def run(
-        self, playbook: str, url: str | None = None, environment: dict[str, str] | None = None, **more: Any
+        self,
+        playbook: str,
+        url: str | None = None,
+        environment: dict[str, str] | None = None,
+        inventory: Path = INVENTORY,
+        **more: Any,
     ) -> TimedPlay:
         settings = {**SETTINGS, "aws_cluster_public_key": f"{self.key}.pub", **more}
         flags = ["--extra-vars", json.dumps(settings)]
-        return self.account.play(CHECKOUT / playbook, *flags, inventory=INVENTORY, url=url, environment=environment)
+        return self.account.play(CHECKOUT / playbook, *flags, inventory=inventory, url=url, environment=environment)
 
     def make(self, url: str | None = None, environment: dict[str, str] | None = None, **more: Any) -> TimedPlay:
         return self.run("tests/aws/cluster.yml", url, environment, **more)

@@ -17,7 +17,7 @@ import pytest
 from lab.settings import CHECKOUT
 
 from .account import Account, TimedPlay
-from .clusters import Clusters, make_key
+from .clusters import INVENTORY, NO_HOSTS, Clusters, make_key
 from .faults import Fault
 from .proxy import Proxy
 from .test_cluster import NODES, ok, unchanged
@@ -27,7 +27,9 @@ FOR_GOOD = 1000
 HURRY = {
     "PYTHONPATH": f"{CHECKOUT / 'tests/aws/hurry'}:{os.environ.get('PYTHONPATH', '')}",
     "AWS_MAX_ATTEMPTS": "2",
+    "ANSIBLE_PIPELINING": "1",
 }
+ROLE = "tests/aws/role.yml"
 # What a run says that met it and did not get over it.
 SAID = {
     "lose_answer": "Connection was closed before we received a valid response",
@@ -58,7 +60,7 @@ def right(clusters: Clusters, proxy: Proxy) -> Right:
     """Made once."""
     if not _RIGHT:
         proxy.arm()
-        ok(clusters.make(url=proxy.url, environment=HURRY))
+        ok(clusters.run(ROLE, proxy.url, HURRY, NO_HOSTS))
         calls = Counter(call.action for call in proxy.calls if call.writes)
         reads = Counter(call.action for call in proxy.calls if not call.writes)
         _RIGHT.append(Right(clusters.account.remains(), calls, reads))
@@ -73,11 +75,13 @@ def is_clear(done: TimedPlay, kind: str) -> None:
     assert "Traceback" not in done.output, done.output[-4000:]
 
 
-def through(clusters: Clusters, proxy: Proxy, fault: Fault, playbook: str, most: int, **more: str) -> Counter[str]:
+def through(
+    clusters: Clusters, proxy: Proxy, fault: Fault, playbook: str, most: int, inventory: Path = NO_HOSTS, **more: str
+) -> Counter[str]:
     """The same command until it ends well. The calls that met the fault."""
     struck: Counter[str] = Counter()
     for number in range(1, most + 1):
-        done = clusters.run(playbook, proxy.url, HURRY, **more)
+        done = clusters.run(playbook, proxy.url, HURRY, inventory, **more)
         met = [call.action for call in proxy.calls if call.fault]
         struck.update(dict.fromkeys(met, 1) if fault.times > 1 else met)
         print(f"run {number}: rc={done.rc} in {done.seconds:.0f} s, {fault.kind} at {sorted(set(met))}", flush=True)
@@ -94,7 +98,7 @@ def lived_through(clusters: Clusters, proxy: Proxy, fault: Fault) -> tuple[Count
     expected = right(clusters, proxy)
     most = 2 * (expected.writes.total() + len(expected.reads))
     proxy.arm(fault)
-    making = through(clusters, proxy, fault, "tests/aws/cluster.yml", most)
+    making = through(clusters, proxy, fault, ROLE, most)
     unchanged(clusters.make(environment=HURRY))
     assert sorted(clusters.ids()) == NODES
     assert clusters.account.remains() == expected.remains
@@ -143,6 +147,6 @@ def test_a_fault_at_every_action_that_reads(clusters: Clusters, proxy: Proxy, ki
 )
 def test_a_plan_says_what_it_could_not_read(clusters: Clusters, proxy: Proxy, kind: str) -> None:
     proxy.arm(READS[kind])
-    struck = through(clusters, proxy, READS[kind], "playbooks/plan_infrastructure.yml", 3)
+    struck = through(clusters, proxy, READS[kind], "playbooks/plan_infrastructure.yml", 3, INVENTORY)
     assert set(struck) == {"DescribeAvailabilityZones", "DescribeInstances"}
     assert clusters.account.remains("llmops") == {}

@@ -56,6 +56,7 @@ class Machine:
             "folder": str(self.models),
             "node": "gpu1",
             "slurm_bin": str(slurm),
+            "slurm_conf": str(slurm / "scontrol"),
             "stamp": str(self.folder / "state/models"),
             "passing": [],
             "patience": 5,

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         found = json.loads(SETTINGS.read_text(encoding="utf-8"))
         store = Store(
             Disks(found["disks"], found["folder"]),
-            Slurm(found["slurm_bin"], found["node"]),
+            Slurm(found["slurm_bin"], found["node"], found["slurm_conf"]),
             Path(found["stamp"]),
             found["passing"],
             float(found["patience"]),
