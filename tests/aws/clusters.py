@@ -14,6 +14,8 @@ from .account import Account, TimedPlay
 
 NAME = "llmops"
 INVENTORY = CHECKOUT / "inventory/aws"
+# Its settings without the plugin that asks EC2 for the hosts.
+NO_HOSTS = INVENTORY / "hosts.yml"
 # One zone: the calls that are made are the same, and fewer.
 SETTINGS: dict[str, Any] = {
     "aws_cluster_admin_cidrs": ["203.0.113.7/32"],
@@ -28,17 +30,23 @@ class Clusters:
     key: Path
 
     def run(
-        self, playbook: str, url: str | None = None, environment: dict[str, str] | None = None, **more: Any
+        self,
+        playbook: str,
+        url: str | None = None,
+        environment: dict[str, str] | None = None,
+        inventory: Path = INVENTORY,
+        **more: Any,
     ) -> TimedPlay:
         settings = {**SETTINGS, "aws_cluster_public_key": f"{self.key}.pub", **more}
         flags = ["--extra-vars", json.dumps(settings)]
-        return self.account.play(CHECKOUT / playbook, *flags, inventory=INVENTORY, url=url, environment=environment)
+        return self.account.play(CHECKOUT / playbook, *flags, inventory=inventory, url=url, environment=environment)
 
     def make(self, url: str | None = None, environment: dict[str, str] | None = None, **more: Any) -> TimedPlay:
         return self.run("tests/aws/cluster.yml", url, environment, **more)
 
-    def destroy(self, **more: Any) -> TimedPlay:
-        return self.run("playbooks/destroy_infrastructure.yml", **{"aws_cluster_destroy": NAME, **more})
+    def destroy(self, environment: dict[str, str] | None = None, **more: Any) -> TimedPlay:
+        more = {"aws_cluster_destroy": NAME, **more}
+        return self.run("playbooks/destroy_infrastructure.yml", environment=environment, **more)
 
     def instances(self) -> dict[str, dict[str, Any]]:
         """The living instances of the cluster by node; two of one name are a fault of their own."""

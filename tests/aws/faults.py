@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 from xml.sax.saxutils import escape
 
-Kind = Literal["lose_answer", "throttle", "capacity", "error500", "refuse"]
+Kind = Literal["lose_answer", "slow", "cut", "throttle", "capacity", "error500", "refuse"]
+# Kinds in which AWS acts.
+ACTS = ("lose_answer", "slow")
 XML = "text/xml"
 JSON = "application/x-amz-json-1.1"
 _REQUEST_ID = "5ea1fab5-0000-4000-8000-000000000000"
@@ -20,10 +23,17 @@ class Fault:
     at      at the n-th call that the next two let through, from 1
     action  count calls of this action alone
     writes  count calls alone that change something
+    reads   count calls alone that do not
+    each    not one call: every call meets it in the first run that makes it; see `Proxy.next_run`. Those calls are the
+            same that ask the same ("call"), or that are of one action ("action")
+    words   count calls alone that say this: parameters of the request
     times   so often: the following calls of the same action meet it too, which are the client's own retries
     code, message, status  what `refuse` says: an error of the test's own
+    seconds for `slow`
 
     lose_answer  AWS does it, and the connection closes before the answer
+    slow         AWS does it, and its answer comes late
+    cut          the connection closes, and AWS knows of nothing
     throttle     RequestLimitExceeded, or what the service calls it
     capacity     InsufficientInstanceCapacity
     error500     an internal error; nothing is done
@@ -33,7 +43,11 @@ class Fault:
     at: int = 1
     action: str | None = None
     writes: bool = False
+    reads: bool = False
+    each: Literal["", "call", "action"] = ""
     times: int = 1
+    words: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 30.0
     code: str = ""
     message: str = ""
     status: int = 400

@@ -15,17 +15,19 @@ import http.client
 import re
 import socket
 import threading
+import time
 import urllib.parse
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from .faults import Fault, answer
+from .faults import ACTS, Fault, answer
 
 _READS = re.compile(r"(Describe|Get|List|Head|Lookup|Search|Simulate|Decode|Assume)")
-_CREDENTIAL = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/aws4_request")
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
@@ -36,6 +38,61 @@ class Call:
     action: str
     writes: bool
     fault: str = ""
+    # Parameters of the request, and whose key signed it.
+    words: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    key: str = field(default="", compare=False, repr=False)
+
+
+@dataclass
+class _Armed:
+    """A fault and how far it has come."""
+
+    fault: Fault
+    seen: int = 0
+    struck: str = ""
+
+    # Of a fault that each call meets: how often the calls of this run and of those before have met it.
+    met: Counter[str] = field(default_factory=Counter)
+    spent: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.left = self.fault.times
+
+    def strikes(self, call: Call) -> bool:
+        """Whether this call meets it."""
+        if not _is_meant(self.fault, call):
+            return False
+        return self._strikes_each(call) if self.fault.each else self._strikes_one(call)
+
+    def _strikes_each(self, call: Call) -> bool:
+        name = f"{call.service} {call.action}" + (f" {_asked(call)}" if self.fault.each == "call" else "")
+        if name in self.spent or self.met[name] >= self.fault.times:
+            return False
+        self.met[name] += 1
+        return True
+
+    def _strikes_one(self, call: Call) -> bool:
+        fault, name = self.fault, f"{call.service} {call.action}"
+        if not self.left or (self.struck and self.struck != name):
+            return False
+        if not self.struck:
+            self.seen += 1
+            if self.seen < fault.at:
+                return False
+            self.struck = name
+        self.left -= 1
+        return True
+
+
+def _is_meant(fault: Fault, call: Call) -> bool:
+    if fault.action not in (None, call.action) or (fault.writes and not call.writes) or (fault.reads and call.writes):
+        return False
+    return fault.words.items() <= call.words.items()
+
+
+def _asked(call: Call) -> list[str]:
+    """What a request says, without what is new in each, and in any order: its lists have none."""
+    return sorted(value for name, value in call.words.items() if name not in ("ClientToken", "Action", "Version"))
 
 
 class Proxy:
@@ -44,13 +101,9 @@ class Proxy:
     def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
         self.upstream = urllib.parse.urlsplit(upstream).netloc
         self.calls: list[Call] = []
-        self._fault: Fault | None = None
-        self._seen = 0
-        self._left = 0
-        self._struck = ""
+        self._armed: list[_Armed] = []
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((host, port), type("_OfThisProxy", (_Handler,), {"proxy": self}))
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), type("_OfThisProxy", (_Handler,), {"proxy": self}))
 
     @property
     def url(self) -> str:
@@ -68,12 +121,31 @@ class Proxy:
     def start(self) -> None:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def arm(self, fault: Fault | None) -> None:
-        """From now on this fault, counted anew; the calls so far are forgotten."""
+    def arm(self, *faults: Fault | None) -> None:
+        """From now on these faults, counted anew; the calls so far are forgotten. Of several the first strikes."""
         with self._lock:
             self.calls = []
-            self._fault, self._seen, self._struck = fault, 0, ""
-            self._left = fault.times if fault else 0
+            self._armed = [_Armed(fault) for fault in faults if fault]
+
+    def add(self, *faults: Fault) -> None:
+        """These too."""
+        with self._lock:
+            self._armed += [_Armed(fault) for fault in faults]
+
+    def forget(self) -> None:
+        """The calls so far."""
+        with self._lock:
+            self.calls = []
+
+    def next_run(self) -> None:
+        """Calls that have met a fault that each meets meet it no more."""
+        with self._lock:
+            for armed in self._armed:
+                armed.spent |= {name for name, times in armed.met.items() if times}
+
+    def made(self, action: str) -> list[Mapping[str, str]]:
+        """What the calls of an action said."""
+        return [call.words for call in self.calls if call.action == action]
 
     @property
     def writes(self) -> list[str]:
@@ -85,28 +157,12 @@ class Proxy:
         """Whether the fault was met at all."""
         return any(call.fault for call in self.calls)
 
-    def note(self, service: str, action: str) -> Fault | None:
+    def note(self, call: Call) -> Fault | None:
         """Write a call down and say what shall happen to it."""
         with self._lock:
-            fault = self._due(service, action)
-            self.calls.append(Call(service, action, writes(action), fault.kind if fault else ""))
+            fault = next((armed.fault for armed in self._armed if armed.strikes(call)), None)
+            self.calls.append(replace(call, fault=fault.kind) if fault else call)
             return fault
-
-    def _due(self, service: str, action: str) -> Fault | None:
-        fault = self._fault
-        if not fault or not self._left:
-            return None
-        if not self._struck:
-            if fault.action not in (None, action) or (fault.writes and not writes(action)):
-                return None
-            self._seen += 1
-            if self._seen < fault.at:
-                return None
-            self._struck = f"{service} {action}"
-        if self._struck != f"{service} {action}":
-            return None
-        self._left -= 1
-        return fault
 
 
 def writes(action: str) -> bool:
@@ -114,15 +170,22 @@ def writes(action: str) -> bool:
     return method not in ("GET", "HEAD") if path else not _READS.match(action)
 
 
-def name_of(method: str, path: str, headers: Message, body: bytes) -> tuple[str, str]:
-    """Service and action of a request."""
+def read(method: str, path: str, headers: Message, body: bytes) -> Call:
+    """Which call a request is."""
     credential = _CREDENTIAL.search(headers.get("Authorization", ""))
-    service = credential.group(1) if credential else "unknown"
+    key, service = credential.groups() if credential else ("", "unknown")
     target = headers.get("X-Amz-Target", "")
-    if target:
-        return service, target.rsplit(".", 1)[-1]
-    form = urllib.parse.parse_qs(body[:4096].decode("latin-1")) if b"Action=" in body[:4096] else {}
-    return service, form.get("Action", [f"{method} {path.partition('?')[0]}"])[0]
+    form = urllib.parse.parse_qs(body.decode("latin-1")) if b"Action=" in body[:4096] and not target else {}
+    words = {name: values[0] for name, values in form.items()}
+    action = target.rsplit(".", 1)[-1] or words.get("Action", f"{method} {path.partition('?')[0]}")
+    return Call(service, action, writes(action), words=words, key=key)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A program that is out of time does not wait for its answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -146,19 +209,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = _body(self)
-        service, action = name_of(self.command, self.path, self.headers, body)
-        fault = self.proxy.note(service, action)
-        if fault and fault.kind != "lose_answer":
-            status, content_type, text = answer(fault, service)
+        call = read(self.command, self.path, self.headers, body)
+        fault = self.proxy.note(call)
+        if fault and fault.kind == "cut":
+            self._cut()
+            return
+        if fault and fault.kind not in ACTS:
+            status, content_type, text = answer(fault, call.service)
             self._send(status, [("Content-Type", content_type)], text)
             return
         with _forwarded(self.proxy.upstream, self.command, self.path, dict(self.headers.items()), body) as found:
             text = found.read()
+            if fault and fault.kind == "lose_answer":
+                self._cut()
+                return
             if fault:
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-            else:
-                self._send(found.status, found.getheaders(), text)
+                time.sleep(fault.seconds)
+            self._send(found.status, found.getheaders(), text)
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def _send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response(status)

@@ -12,29 +12,15 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._aws.iam import elastic_policy
 
-from tests.aws.ec2_bench import (
-    CLUSTER,
-    KEY,
-    Bench,
-    Done,
-    Fault,
-    Proxy,
-    actions,
-    emulated_ec2,
-    forget,
-    give_credentials,
-    tags_of,
-)
 from tests.fake_imds import FakeImds
+
+from .driver import CLUSTER, KEY, Bench, Done, actions, give_credentials, refusal, tags_of
+from .emulator import Emulator
+from .faults import Fault
+from .proxy import Proxy
 
 FIRST, SECOND = "g6.xlarge", "g6.2xlarge"
 CAPACITY = "InsufficientInstanceCapacity"
-
-
-@pytest.fixture(scope="session")
-def moto_port() -> Iterator[int]:
-    with emulated_ec2() as port:
-        yield port
 
 
 @pytest.fixture(scope="session")
@@ -46,15 +32,11 @@ def imds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeImds]:
 
 
 @pytest.fixture
-def bench(moto_port: int, imds: FakeImds) -> Iterator[Bench]:
-    forget(moto_port)
-    proxy = Proxy(moto_port)
-    threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    made = Bench(moto_port, proxy, imds.url)
+def bench(emulator: Emulator, proxy: Proxy, imds: FakeImds) -> Bench:
+    emulator.reset()
+    made = Bench(emulator, proxy, imds.url)
     made.make_template()
-    yield made
-    proxy.shutdown()
-    proxy.server_close()
+    return made
 
 
 def user_data(bench: Bench, instance: str) -> str:
@@ -194,7 +176,7 @@ def test_a_lost_answer_makes_nothing_twice(bench: Bench, action: str, attempts: 
     if action == "StartInstances":
         bench.call("stop", "gpu0")
     name = "gpu1" if action in ("DescribeLaunchTemplateVersions", "RunInstances") else "gpu0"
-    bench.proxy.faults.append(Fault(action, "lost"))
+    bench.proxy.add(Fault("lose_answer", action=action))
 
     first = bench.call(LOST[action], name, settings=settings, **ends)
     second = bench.call(LOST[action], name, settings=settings, **ends)
@@ -212,7 +194,7 @@ def test_a_lost_answer_makes_nothing_twice(bench: Bench, action: str, attempts: 
 
 def test_a_place_is_not_left_when_its_answer_was_lost(bench: Bench) -> None:
     """Else the next place would have a second instance."""
-    bench.proxy.faults.append(Fault("RunInstances", "lost"))
+    bench.proxy.add(Fault("lose_answer", action="RunInstances"))
 
     assert bench.call("start", "gpu1", settings={"attempts": 1}).results == {"gpu1": "throttled"}
 
@@ -223,8 +205,7 @@ def test_a_place_is_not_left_when_its_answer_was_lost(bench: Bench) -> None:
 def test_two_calls_at_the_same_time_make_one_instance(bench: Bench) -> None:
     found: list[Done] = []
     # Both have looked and found nothing before either asks.
-    bench.proxy.delay = 10
-    bench.proxy.faults.append(Fault("DescribeLaunchTemplateVersions", "slow", times=2))
+    bench.proxy.add(Fault("slow", action="DescribeLaunchTemplateVersions", times=2, seconds=10))
     callers = [threading.Thread(target=lambda: found.append(bench.call("start", "gpu1", "gpu2"))) for _ in range(2)]
     for one in callers:
         one.start()
@@ -255,19 +236,19 @@ def test_a_token_of_an_instance_that_ended_is_no_success(bench: Bench) -> None:
 
 @pytest.mark.parametrize("action", ["DescribeInstances", "RunInstances"])
 def test_throttling_for_a_while_is_waited_for(bench: Bench, action: str) -> None:
-    bench.proxy.faults.append(Fault(action, "RequestLimitExceeded", times=2, status=503))
+    bench.proxy.add(refusal(action, "RequestLimitExceeded", times=2, status=503))
 
     assert bench.call("start", "gpu1").results == {"gpu1": "ok"}
     assert len(bench.there()) == 1
 
 
 def test_throttling_that_lasts_is_said(bench: Bench) -> None:
-    bench.proxy.faults.append(Fault("RunInstances", "RequestLimitExceeded", times=99, status=503))
+    bench.proxy.add(refusal("RunInstances", "RequestLimitExceeded", times=99, status=503))
     one = bench.call("start", "gpu1").nodes["gpu1"]
     assert one["result"] == "throttled"
     assert "RequestLimitExceeded: RunInstances: so the test wants it" in one["message"]
 
-    bench.proxy.faults[:] = [Fault("DescribeInstances", "RequestLimitExceeded", times=99, status=503)]
+    bench.proxy.arm(refusal("DescribeInstances", "RequestLimitExceeded", times=99, status=503))
     for command in ("start", "stop", "list"):
         done = bench.call(command, "gpu1", settings={"attempts": 2})
         assert (done.status, done.out) == (11, "")
@@ -275,13 +256,13 @@ def test_throttling_that_lasts_is_said(bench: Bench) -> None:
 
 
 def test_an_answer_comes_in_time_whatever_ec2_does(bench: Bench) -> None:
-    bench.proxy.delay = 60
-    bench.proxy.faults.append(Fault("RunInstances", "slow", words={"TagSpecification.1.Tag.1.Value": "gpu1"}))
+    late = Fault("slow", action="RunInstances", words={"TagSpecification.1.Tag.1.Value": "gpu1"}, seconds=60)
+    bench.proxy.add(late)
     done = bench.call("start", "gpu1", "gpu2", settings={"timeout": 15})
     assert done.results == {"gpu1": "throttled", "gpu2": "ok"}
     assert done.seconds < 35
 
-    bench.proxy.faults.append(Fault("DescribeInstances", "slow"))
+    bench.proxy.add(Fault("slow", action="DescribeInstances", seconds=60))
     done = bench.call("list", settings={"timeout": 4})
     assert (done.status, done.err) == (11, "list: EC2 did not answer within 4 s\n")
     assert done.seconds < 30
@@ -290,7 +271,7 @@ def test_an_answer_comes_in_time_whatever_ec2_does(bench: Bench) -> None:
 def test_a_part_of_a_list_is_never_told(bench: Bench) -> None:
     names = [f"n{number}" for number in range(101)]
     bench.call("start", *names)
-    bench.proxy.faults.append(Fault("DescribeInstances", "InternalError", times=99, status=500, after=1))
+    bench.proxy.add(refusal("DescribeInstances", "InternalError", times=99, status=500, at=2))
 
     done = bench.call("list", settings={"attempts": 2})
 
@@ -303,10 +284,10 @@ def test_a_part_of_a_list_is_never_told(bench: Bench) -> None:
 
 def test_places_are_tried_in_order(bench: Bench) -> None:
     a, b = bench.subnets
-    bench.proxy.faults += [
-        Fault("RunInstances", CAPACITY, times=99, words={"InstanceType": FIRST}, status=500),
-        Fault("RunInstances", CAPACITY, times=99, words={"InstanceType": SECOND, "SubnetId": a}, status=500),
-    ]
+    bench.proxy.add(
+        refusal("RunInstances", CAPACITY, times=99, words={"InstanceType": FIRST}, status=500),
+        refusal("RunInstances", CAPACITY, times=99, words={"InstanceType": SECOND, "SubnetId": a}, status=500),
+    )
 
     assert bench.call("start", "gpu1", types=[FIRST, SECOND]).results == {"gpu1": "ok"}
 
@@ -333,7 +314,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_refusal_is_of_its_kind(bench: Bench, name: str) -> None:
     code, kind = REFUSALS[name]
-    bench.proxy.faults.append(Fault("RunInstances", code, times=99))
+    bench.proxy.add(refusal("RunInstances", code, times=99))
 
     one = bench.call("start", "gpu1").nodes["gpu1"]
 
@@ -343,7 +324,7 @@ def test_a_refusal_is_of_its_kind(bench: Bench, name: str) -> None:
 
 
 def test_where_there_is_no_capacity_is_not_asked_again_for_the_next_node(bench: Bench) -> None:
-    bench.proxy.faults.append(Fault("RunInstances", CAPACITY, times=999, words={"InstanceType": FIRST}))
+    bench.proxy.add(refusal("RunInstances", CAPACITY, times=999, words={"InstanceType": FIRST}))
     names = [f"n{number}" for number in range(20)]
 
     done = bench.call("start", *names, types=[FIRST, SECOND], settings={"workers": 4})
@@ -358,10 +339,10 @@ def test_one_that_cannot_be_started_does_not_keep_the_others_off(bench: Bench) -
     bench.call("start", *names)
     bench.call("stop", *names)
     ids = bench.by_node()
-    bench.proxy.faults += [
-        Fault("StartInstances", CAPACITY, words={"InstanceId.4": ids["n3"][0]}),
-        Fault("StartInstances", CAPACITY, times=99, words={"InstanceId.1": ids["n2"][0]}),
-    ]
+    bench.proxy.add(
+        refusal("StartInstances", CAPACITY, words={"InstanceId.4": ids["n3"][0]}),
+        refusal("StartInstances", CAPACITY, times=99, words={"InstanceId.1": ids["n2"][0]}),
+    )
 
     done = bench.call("start", *names, settings={"attempts": 1})
 
@@ -397,7 +378,7 @@ def test_a_hundred_and_twenty_nodes_in_one_call(bench: Bench) -> None:
 
 def test_credentials_are_those_of_the_instance_profile(bench: Bench) -> None:
     bench.call("list")
-    assert all(f"Credential={KEY}/" in one for one in bench.proxy.headers)
+    assert {one.key for one in bench.proxy.calls} == {KEY}
 
     done = bench.call("list", settings={"metadata_url": "http://127.0.0.1:9"})
     assert done.status == 11

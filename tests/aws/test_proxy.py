@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def test_a_lost_answer_is_an_act_done(account: Account, proxy: Proxy, stage: Sta
 def test_a_client_that_tries_again_does_not_make_two(account: Account, proxy: Proxy, stage: Stage) -> None:
     proxy.arm(Fault("lose_answer", action="RunInstances", times=2))
     client(proxy, "ec2", ATTEMPTS).run_instances(**stage.request("gpu1"))
-    assert [call.fault for call in proxy.calls] == ["lose_answer", "lose_answer", ""]
+    assert [one.fault for one in proxy.calls] == ["lose_answer", "lose_answer", ""]
     assert account.remains()["instances"] == 1
 
 
@@ -121,6 +122,10 @@ def test_an_error_of_the_tests_own(account: Account, proxy: Proxy) -> None:
     assert code(client(proxy, "ec2").describe_vpcs) == "UnauthorizedOperation"
 
 
+def call(action: str, **words: str) -> Call:
+    return Call("ec2", action, writes(action), words=words)
+
+
 COUNTED = {
     "third call": (Fault("error500", at=3), ["", "", "error500", ""]),
     "second write": (Fault("error500", at=2, writes=True), ["", "", "error500", ""]),
@@ -134,16 +139,67 @@ def test_which_call_meets_it(fault: Fault, expected: list[str]) -> None:
     proxy = Proxy("http://127.0.0.1:1")
     proxy.arm(fault)
     for action in ("DescribeVpcs", "CreateVpc", "CreateSubnet", "DescribeVpcs"):
-        proxy.note("ec2", action)
-    assert [call.fault for call in proxy.calls] == expected
+        proxy.note(call(action))
+    assert [one.fault for one in proxy.calls] == expected
 
 
 def test_repeats_are_of_the_action_that_was_struck() -> None:
     proxy = Proxy("http://127.0.0.1:1")
     proxy.arm(Fault("throttle", at=2, times=2))
     for action in ("DescribeVpcs", "CreateVpc", "DescribeVpcs", "CreateVpc", "CreateVpc"):
-        proxy.note("ec2", action)
-    assert [call.fault for call in proxy.calls] == ["", "throttle", "", "throttle", ""]
+        proxy.note(call(action))
+    assert [one.fault for one in proxy.calls] == ["", "throttle", "", "throttle", ""]
+
+
+def test_a_fault_of_some_calls_of_an_action() -> None:
+    proxy = Proxy("http://127.0.0.1:1")
+    proxy.arm(Fault("capacity", words={"InstanceType": "g6.xlarge"}, times=9))
+    proxy.add(Fault("throttle", action="RunInstances", at=2))
+    for kind in ("g6.xlarge", "g5.xlarge", "g6.xlarge", "g5.xlarge"):
+        proxy.note(call("RunInstances", InstanceType=kind))
+    assert [one.fault for one in proxy.calls] == ["capacity", "", "capacity", "throttle"]
+    assert [one["InstanceType"] for one in proxy.made("RunInstances")][:2] == ["g6.xlarge", "g5.xlarge"]
+
+
+def test_each_new_call_meets_it() -> None:
+    proxy = Proxy("http://127.0.0.1:1")
+    proxy.arm(Fault("lose_answer", writes=True, each="call"))
+    calls = [
+        *(call("CreateTags", ResourceId="vpc-1"), call("DescribeVpcs"), call("CreateTags", ResourceId="vpc-1")),
+        *(
+            call("CreateTags", ResourceId="vpc-2"),
+            call("RunInstances", ClientToken="a"),
+            call("RunInstances", ClientToken="b"),
+        ),
+    ]
+    for one in calls:
+        proxy.note(one)
+    assert [bool(one.fault) for one in proxy.calls] == [True, False, False, True, True, False]
+
+
+def test_each_action_meets_it_for_a_run() -> None:
+    proxy = Proxy("http://127.0.0.1:1")
+    proxy.arm(Fault("cut", reads=True, each="action", times=9))
+    for action in ("DescribeVpcs", "CreateVpc", "DescribeVpcs"):
+        proxy.note(call(action))
+    proxy.next_run()
+    for action in ("DescribeVpcs", "DescribeSubnets"):
+        proxy.note(call(action))
+    assert [bool(one.fault) for one in proxy.calls] == [True, False, True, False, True]
+
+
+def test_a_connection_that_is_cut_is_an_act_not_done(account: Account, proxy: Proxy, stage: Stage) -> None:
+    proxy.arm(Fault("cut", action="RunInstances"))
+    assert code(lambda: client(proxy, "ec2").run_instances(**stage.request("gpu1"))) == "ConnectionClosedError"
+    assert "instances" not in account.remains()
+
+
+def test_an_answer_may_come_late(account: Account, proxy: Proxy) -> None:
+    proxy.arm(Fault("slow", seconds=0.3))
+    begun = time.monotonic()
+    client(proxy, "ec2").describe_vpcs()
+    assert time.monotonic() - begun > 0.3
+    assert proxy.calls[0].key == "testing"
 
 
 def test_words_of_an_error_are_escaped() -> None:

@@ -77,6 +77,30 @@ def test_3_a_node_that_was_terminated_comes_back_and_joins(account: Account, clu
 
 
 @pytest.mark.slow
-def test_4_destroyed(account: Account) -> None:
+def test_4_a_night(account: Account, cluster: Cluster) -> None:
+    """What was served is served again; a person's drain stays, the other nodes are given back."""
+    served = [line.split()[0] for line in cluster.jobs("%i %j") if "vllm-serve" in line]
+    free = next(name for name in ("gpu1", "gpu2") if not cluster.jobs("%i", f"--nodelist={name}"))
+    cluster.run("ctl", f"scontrol update nodename={free} state=drain reason='bad fan'")
+    site(account, "-e", "aws_cluster_stop_jobs=drain", playbook=CHECKOUT / "playbooks/stop_infrastructure.yml")
+    states = {
+        one["State"]["Name"]
+        for reservation in account.client("ec2").describe_instances()["Reservations"]
+        for one in reservation["Instances"]
+        if one["State"]["Name"] != "terminated"
+    }
+    assert states == {"stopped"}
+
+    site(account)
+
+    assert [line.split()[0] for line in cluster.jobs("%i %j %T") if line.endswith("RUNNING")] == served
+    drained = cluster.run("ctl", "sinfo -h -N -t drain -o '%N %E'").split("\n")
+    assert [line for line in drained if line] == [f"{free} bad fan"]
+    cluster.run("ctl", f"scontrol update nodename={free} state=resume")
+    assert site(account).changed == 0
+
+
+@pytest.mark.slow
+def test_5_destroyed(account: Account) -> None:
     site(account, "-e", "aws_cluster_destroy=llmops", playbook=CHECKOUT / "playbooks/destroy_infrastructure.yml")
     assert account.remains("llmops") == {}

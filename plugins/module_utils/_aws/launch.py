@@ -8,21 +8,11 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from ansible_collections.llmops.cluster.plugins.module_utils._aws.refusals import FULL, NOT_OFFERED
 from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen
 
-# Another zone or size may do. A size that a zone does not have at all is Unsupported.
-# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-FULL: t.Final = (
-    "InsufficientInstanceCapacity",
-    "InsufficientHostCapacity",
-    "InsufficientReservedInstanceCapacity",
-    "InsufficientFreeAddressesInSubnet",
-    "InstanceLimitExceeded",
-    "MaxSpotInstanceCountExceeded",
-    "SpotMaxPriceTooLow",
-    "Unsupported",
-    "VcpuLimitExceeded",
-)
+# Another zone or size may do.
+ELSEWHERE: t.Final = (*FULL, *NOT_OFFERED)
 _DEAD: t.Final = ("shutting-down", "terminated")
 
 
@@ -69,7 +59,7 @@ def launch(
         try:
             made = client.run(place)
         except RefusedError as error:
-            if error.code not in FULL:
+            if error.code not in ELSEWHERE:
                 raise
             refusals.append(f"{place['type']} in {place['zone']}: {error.code}")
             continue

@@ -23,6 +23,7 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _LONGEST_NAME = 32
 CONNECTIONS: t.Final = ("ssh", "ssm")
 CAPACITIES: t.Final = ("partial", "all")
+STOP_JOBS: t.Final = ("refuse", "drain")
 
 
 def problems(given: t.Mapping[str, t.Any], table: t.Mapping[str, t.Any]) -> list[str]:
@@ -65,6 +66,7 @@ def _names(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
         yield f"aws_cluster_os is {given['os']!r}. {_choices(str(given['os']), images.IMAGES)}"
     yield from _choice("connection", given, CONNECTIONS)
     yield from _choice("capacity", given, CAPACITIES)
+    yield from _choice("stop_jobs", given, STOP_JOBS)
     yield from _network(str(given["network"]))
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.llmops.cluster.plugins.module_utils._instance_types import INSTANCE_TYPES
+
 
 def summary(
     given: t.Mapping[str, t.Any], plan: t.Mapping[str, t.Any], fleet: t.Mapping[str, t.Any], bill: t.Mapping[str, t.Any]
@@ -18,6 +20,7 @@ def summary(
         f"SSH of the controller is open to {doors}. Nothing else is open.",
         f"Image: the newest {plan['image']['name']} of {plan['image']['owner']}, unless the cluster has one.",
         *_nodes(plan["nodes"], fleet),
+        *_local_disks(plan["nodes"]),
     ]
     for name in sorted(fleet["remove"]):
         lines.append(f"  {name}: in no group any more; terminated with -e aws_cluster_remove=true")
@@ -39,3 +42,12 @@ def _nodes(nodes: t.Sequence[t.Mapping[str, t.Any]], fleet: t.Mapping[str, t.Any
         kinds = " or ".join(node["types"])
         spot = ", spot" if node["market"] == "spot" else ""
         yield f"  {name}: {node['role']}, {kinds}{spot}: {what}"
+
+
+def _local_disks(nodes: t.Sequence[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
+    """Which sizes bring disks of their own: what the role local_nvme finds on them."""
+    kinds = {kind for node in nodes if node["role"] == "compute" and not node["elastic"] for kind in node["types"]}
+    for kind in sorted(kinds & INSTANCE_TYPES.keys()):
+        one = INSTANCE_TYPES[kind]
+        if one.disks:
+            yield f"Local NVMe for models: {kind} has {one.disks} x {one.disk_gb} GB, empty after each stop."

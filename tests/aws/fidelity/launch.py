@@ -2,7 +2,8 @@
 
 moto takes the first count for the last, forgets termination protection, the placement group, throughput and IOPS of
 volumes, the kind of an interface and, of a launch template, most; it gives the profile to the first instance alone,
-every image the same root device, and checks neither the zone nor the architecture of an instance type.
+every image the same root device, and checks neither the zone nor the architecture of an instance type. An instance with
+an interface of its own cannot be terminated twice.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
+from moto.ec2.models.instances import Instance
 from moto.ec2.responses import EC2Response
 
 from .account import extra, refuse, wrap
@@ -183,7 +185,15 @@ def _complete_volume(backend: Any, instance: Any, mapping: dict[str, Any]) -> No
     volume.throughput = asked.get("Throughput") or GP3_THROUGHPUT
 
 
+def _terminate_once(original: Callable[..., Any]) -> Callable[..., Any]:
+    def terminate(self: Any) -> Any:
+        return self._state if self.state == "terminated" else original(self)
+
+    return terminate
+
+
 def apply() -> None:
+    wrap(Instance, "terminate", _terminate_once)
     wrap(EC2Response, "run_instances", _run)
     # Around the rest: what is asked is compared before the template is merged into it.
     wrap(EC2Response, "run_instances", once("run_instances"))

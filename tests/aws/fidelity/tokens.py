@@ -6,6 +6,7 @@ CreateInternetGateway, AllocateAddress and CreateDhcpOptions have none: each ret
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from moto.ec2.responses import EC2Response
 
 from .account import extra, refuse, wrap
 
+_LOCK = threading.RLock()
 _ACTIONS = (
     "create_nat_gateway",
     "create_route_table",
@@ -31,15 +33,24 @@ def once(action: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         def called(self: Any) -> Any:
             token = self._get_param("ClientToken")
+            if not token:
+                return original(self)
+            # Two at the same time are one first and one that comes again.
+            with _LOCK:
+                return first_or_again(self, token)
+
+        def first_or_again(self: Any, token: str) -> Any:
             asked = repr(sorted(self.params.items(), key=lambda one: str(one[0])))
-            known = extra(self.ec2_backend).tokens.get(f"{action} {token}") if token else None
+            known = extra(self.ec2_backend).tokens.get(f"{action} {token}")
             if known:
+                # Of an instance first this, then that: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+                if any(one.state == "terminated" for one in getattr(known[1], "instances", [])):
+                    refuse("IdempotentInstanceTerminated", "The instance of this client token was terminated.")
                 if known[0] != asked:
                     refuse("IdempotentParameterMismatch", "The client token was used with other parameters before.")
                 return ActionResult(known[1])
             result = original(self)
-            if token:
-                extra(self.ec2_backend).tokens[f"{action} {token}"] = (asked, result.result)
+            extra(self.ec2_backend).tokens[f"{action} {token}"] = (asked, result.result)
             return result
 
         return called

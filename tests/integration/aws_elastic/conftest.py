@@ -6,7 +6,6 @@ A developer sets LLMOPS_TEST_EC2_LAB to the name of such a lab that is used as i
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,9 @@ import pytest
 
 from lab.cloud import GATEWAY_OCTET
 from lab.settings import load
-from tests.aws.ec2_bench import Bench, Proxy, emulated_ec2, give_credentials
+from tests.aws.driver import Bench, give_credentials
+from tests.aws.emulator import Emulator
+from tests.aws.proxy import Proxy
 from tests.cluster import Cluster, Play, lab_command
 from tests.fake_imds import FakeImds
 
@@ -55,10 +56,8 @@ def ec2_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     gateway = found.lab.address(GATEWAY_OCTET)
     imds = FakeImds(tmp_path_factory.mktemp("imds"), address=gateway)
     give_credentials(imds)
-    with emulated_ec2() as port, imds:
-        proxy = Proxy(port, gateway)
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        found.account = Bench(port, proxy, imds.url)
+    with Emulator() as emulator, Proxy(emulator.url, host=gateway) as proxy, imds:
+        found.account = Bench(emulator, proxy, imds.url)
         found.account.make_template()
         found.lab.write_facts(ec2_url=proxy.url, imds_url=imds.url)
         done = found.site()
@@ -68,7 +67,5 @@ def ec2_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             print(
                 found.run("ctl", "journalctl -t llmops-elastic --no-pager -n 60; sinfo -N -l; squeue -l", check=False)
             )
-        proxy.shutdown()
-        proxy.server_close()
     if not KEPT and not request.session.testsfailed:
         lab_command("down", NAME, *INVENTORY)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.aws.ec2_bench import CLUSTER, Fault, tags_of
+from tests.aws.driver import CLUSTER, refusal, tags_of
 from tests.integration.aws_elastic.conftest import Ec2Lab
 from tests.integration.spot_notice.conftest import until
 
@@ -65,15 +65,14 @@ def test_a_spot_instance_ends_with_its_use(ec2_lab: Ec2Lab) -> None:
 
 
 def test_no_capacity_is_in_the_reason_and_nothing_is_left(ec2_lab: Ec2Lab) -> None:
-    faults = ec2_lab.account.proxy.faults
-    faults.append(Fault("RunInstances", "InsufficientInstanceCapacity", times=99))
+    ec2_lab.account.proxy.arm(refusal("RunInstances", "InsufficientInstanceCapacity", times=99))
     ec2_lab.power("up", "ec3")
 
     until("the node says so", lambda: "elastic: capacity: " in ec2_lab.node("ec3")["Reason"])
 
     assert "InsufficientInstanceCapacity" in ec2_lab.run("ctl", "sinfo -R --format=%200E")
     assert "ec3" not in ec2_lab.account.by_node()
-    faults.clear()
+    ec2_lab.account.proxy.arm()
 
 
 def test_the_sweep_ends_an_orphan_and_nobody_elses(ec2_lab: Ec2Lab) -> None:

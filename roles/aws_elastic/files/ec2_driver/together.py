@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from .classify import TOO_OFTEN
 from .model import DriverError
+from .refusals import TOO_OFTEN
 
 T = TypeVar("T", bound=Hashable)
 R = TypeVar("R")

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.llmops.cluster.plugins.module_utils._aws import launch, refusals
 from ansible_collections.llmops.cluster.roles.aws_elastic.files.ec2_driver import main, model
+from ansible_collections.llmops.cluster.roles.aws_elastic.files.ec2_driver.classify import classify
 from ansible_collections.llmops.cluster.roles.aws_elastic.files.ec2_driver.model import THROTTLED, DriverError
 
 from tests.unit.roles.aws_elastic.ec2_fakes import FakeEc2, instance
@@ -33,6 +35,25 @@ def test_it_is_written_for_python_3_9(path: Path) -> None:
 def test_the_role_checks_the_settings_that_the_driver_knows() -> None:
     assert sorted(VARS["__aws_elastic_keys"]) == sorted(one.name for one in fields(model.Settings))
     assert VARS["__aws_elastic_default_timeout"] == model.Settings.timeout
+
+
+def test_the_driver_has_the_table_of_the_collection() -> None:
+    """A link: the role copies what it points to, and a build of the collection keeps it."""
+    link = PROGRAM / "refusals.py"
+    assert link.is_symlink()
+    assert not link.readlink().is_absolute()
+    assert link.resolve() == ROLE.parents[1].resolve() / "plugins/module_utils/_aws/refusals.py"
+    imports = [one for one in ast.walk(ast.parse(link.read_text())) if isinstance(one, ast.Import | ast.ImportFrom)]
+    assert [one.module for one in imports if isinstance(one, ast.ImportFrom)] == ["__future__"]
+    assert len(imports) == 1
+
+
+@pytest.mark.parametrize("code", sorted({*refusals.FULL, *refusals.NOT_HERE, *refusals.PASSING}))
+def test_both_go_to_another_place_for_the_same_codes(code: str) -> None:
+    """But for what is wrong with a place that we made ourselves: aws_instance says that instead of going on."""
+    _kind, elsewhere = classify(code, 400)
+    ours = {"UnsupportedOperation", "InvalidSubnetID.NotFound", "InvalidParameterCombination"}
+    assert elsewhere == (code in launch.ELSEWHERE or code in ours)
 
 
 def test_an_answer_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from pathlib import Path
 
@@ -209,7 +210,65 @@ def test_stream(family: str, given: dict[str, t.Any], stream: str) -> None:
         ("Debian_12", {"nvidia_source": "distribution"}, ["nvidia-persistenced.service"]),
         ("RedHat_9", {"nvidia_source": "preinstalled"}, ["nvidia-persistenced.service"]),
         ("RedHat_9", {"nvidia_persistenced": False, "nvidia_dcgm": False}, []),
+        (
+            "RedHat_9",
+            {"nvidia_dcgm_exporter": True, "nvidia_persistenced": False},
+            ["nvidia-dcgm.service", "nvidia-dcgm-exporter.service"],
+        ),
+        ("Debian_13", {"nvidia_dcgm_exporter": True, "nvidia_persistenced": False}, []),
     ],
 )
 def test_units(family: str, given: dict[str, t.Any], units: list[str]) -> None:
     assert rendered(family, "__nvidia_units", **given) == units
+
+
+EXPORTER = "datacenter-gpu-manager-exporter"
+
+
+@pytest.mark.parametrize("family", ["Debian_12", "Ubuntu_24", "RedHat_9", "RedHat_10", "Amazon_2023"])
+def test_the_exporter_is_a_choice(family: str) -> None:
+    assert EXPORTER not in rendered(family, "__nvidia_packages")
+    assert EXPORTER in rendered(family, "__nvidia_packages", nvidia_dcgm_exporter=True)
+
+
+@pytest.mark.parametrize(
+    ("family", "given"),
+    [
+        ("Debian_13", {}),
+        ("Ubuntu_24", {"nvidia_source": "distribution"}),
+        ("RedHat_9", {"nvidia_source": "preinstalled"}),
+        ("RedHat_9", {"nvidia_dcgm": False}),
+    ],
+)
+def test_no_exporter_without_dcgm(family: str, given: dict[str, t.Any]) -> None:
+    assert EXPORTER not in rendered(family, "__nvidia_packages", nvidia_dcgm_exporter=True, **given)
+    # What validate.yml refuses.
+    assert not rendered(family, "__nvidia_has_dcgm", **given)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:9400", "10.42.1.5:9400", "[::1]:9400"])
+def test_the_exporter_listens_where_it_is_told(listen: str) -> None:
+    text = (ROLE / "templates/dcgm-exporter.conf.j2").read_text().replace("{{ ansible_managed | comment }}\n", "")
+    written = text.replace("{{ nvidia_dcgm_exporter_listen }}", listen)
+    assert f"\nEnvironment=DCGM_EXPORTER_LISTEN={listen}\n" in written
+    assert "{{" not in written
+
+
+LISTEN = {
+    "127.0.0.1:9400": True,
+    "gpu1.cluster:9400": True,
+    "[fd00::1]:9400": True,
+    ":9400": False,
+    "9400": False,
+    "127.0.0.1": False,
+    "127.0.0.1:9400 --debug": False,
+    "127.0.0.1:9400\nUser=x": False,
+}
+
+
+@pytest.mark.parametrize("listen", LISTEN)
+def test_an_address_is_an_address_and_a_port(listen: str) -> None:
+    tasks = DataLoader().load_from_file(str(ROLE / "tasks/validate.yml"))
+    (rule,) = [one for one in tasks[0]["ansible.builtin.assert"]["that"] if "exporter_listen" in one]
+    pattern = rule.split("match(")[1].strip("')").replace("\\\\", "\\")
+    assert bool(re.match(pattern, listen) and re.fullmatch(pattern, listen)) is LISTEN[listen]
