@@ -49,7 +49,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "transformers-too-old",
-        r"model of type `?(?P<what>[\w-]+)`? but Transformers does not recognize this architecture",
+        r"model (?:of )?type `?(?P<what>[\w-]+)`? but Transformers does not recognize this architecture",
         "The installed transformers does not know models of the type {what}.",
         "Install a newer vLLM, which brings a newer transformers (vllm_version, playbook deploy_vllm).",
     ),

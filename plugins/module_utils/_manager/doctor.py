@@ -26,14 +26,14 @@ if t.TYPE_CHECKING:
 CAUSES: t.Final = (*causes_engine.CAUSES, *causes_memory.CAUSES, *causes_network.CAUSES, *causes_slurm.CAUSES)
 LONGEST_EVIDENCE = 300
 _COMPILED: t.Final = tuple((cause, re.compile(cause.pattern)) for cause in CAUSES)
-_PREFIX = re.compile(
-    r"^(?:\(\S+(?: \S+)* pid=\d+\)\s*)?(?:(?:INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:]+ \[[^\]]+\]\s*)?"
-)
+# (EngineCore pid=7) ERROR 11-21 10:25:03 [core.py:1512] what is said
+_PROCESS = r"^(?:\(\S+(?: \S+)* pid=\d+\)\s)?"
+_CLOCK = r"(?:INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:]+ \[[^\]]+\]\s"
+_PREFIX = re.compile(rf"{_PROCESS}(?:{_CLOCK})?")
 # The last line of a traceback, or of a shell that gives up: shown where no cause is known.
-_ERROR = re.compile(
-    r"(?:^|\s)(?:[\w.]+(?:Error|Exception)|error|fatal|slurmstepd: error|srun: error)\b:? ?\S", re.IGNORECASE
-)
-_SOURCE = re.compile(r"^(?:\(\S+(?: \S+)* pid=\d+\)\s*)?(?:ERROR \d\d-\d\d \S+ \[\S+\]\s*)?\s*File \"")
+_ERROR = re.compile(r"(?:^|\s)(?:[\w.]+(?:Error|Exception)|error|fatal)\b:? ?\S", re.IGNORECASE)
+# Where in the source a traceback stands, and the line of source itself, say what may go wrong, not what did.
+_SOURCE = re.compile(rf'{_PROCESS}(?:{_CLOCK})?(?: *File "|\s{{4,}}\S)')
 
 
 @dataclass(frozen=True)

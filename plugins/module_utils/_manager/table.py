@@ -64,7 +64,7 @@ def cut(text: str, columns: int) -> str:
         if width(kept + letter) > columns - 1:
             break
         kept += letter
-    return f"{kept}\u2026"
+    return f"{kept.rstrip()}\u2026"
 
 
 def table(
