@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.commands import heal
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.commands.waiting import until_answers, until_done
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.doctor import Evidence, diagnose
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import (
     FAILED,
     FORBIDDEN,
@@ -21,10 +22,14 @@ from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors imp
     ManagerError,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.requests import batch_name, look
-from ansible_collections.llmops.cluster.plugins.module_utils._manager.scripts import job_name, no_such_model
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.scripts import job_name, model_of, no_such_model
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.words import for_people, listed, meant, plural
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.change import ask_whether_accepted
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import ChangeRefusedError, RefusedError
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import (
+    ChangeRefusedError,
+    RefusedError,
+    SlurmError,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.llmops.cluster.plugins.module_utils._manager.context import Context
@@ -43,13 +48,14 @@ def restart(context: Context) -> Exit:
     """A job that is refused does not cost the one that runs: Slurm is asked first."""
     scripts = [context.host.script("serve", name) for name in _models(context)]
     names = [script.job_name for script in scripts]
-    for order in (context.host.order(script) for script in scripts):
+    for script in scripts:
         try:
-            ask_whether_accepted(context.host.client, order)
+            ask_whether_accepted(context.host.client, context.host.order(script))
         except RefusedError as error:
-            raise _with_fix(error) from error
+            raise _with_fix(error, script.name) from error
     gone = context.host.manager(names, dry_run=context.dry_run).absent(names, context.user)
-    _tell(context, gone)
+    models = [script.name for script in scripts]
+    _tell(context, gone, models)
     if context.dry_run:
         context.screen.say(f"Would submit {listed(names)} again.")
         context.screen.result({"jobs": [_facts(one, name) for one, name in zip(gone, names, strict=True)]})
@@ -73,9 +79,9 @@ def _models(context: Context) -> list[str]:
 def _start(context: Context, scripts: list[Script], *, on_change: str) -> Exit:
     names = [script.job_name for script in scripts]
     outcomes = _submit(context, [context.host.order(script) for script in scripts], names, on_change)
-    _tell(context, outcomes)
+    _tell(context, outcomes, [script.name for script in scripts])
     facts = [_facts(one, script.name) for one, script in zip(outcomes, scripts, strict=True)]
-    code = FAILED if any(one.error for one in outcomes) else OK
+    code = _code(outcomes)
     if not context.dry_run and not context.args.no_wait:
         for index, (outcome, script) in enumerate(zip(outcomes, scripts, strict=True)):
             if outcome.job is not None and outcome.error is None:
@@ -98,19 +104,36 @@ def _submit(context: Context, orders: list[Order], names: list[str], on_change: 
             facts={"diff": error.facts.get("diff")},
         ) from error
     except RefusedError as error:
-        raise _with_fix(error) from error
+        raise _with_fix(error, _model_in(names)) from error
 
 
-def _with_fix(error: RefusedError) -> ManagerError:
-    return ManagerError(for_people(error.message), REFUSED)
+def _model_in(names: list[str]) -> str:
+    return (model_of(names[0]) or ("serve", names[0]))[1]
 
 
-def _tell(context: Context, outcomes: list[Outcome]) -> None:
-    for outcome in outcomes:
+def _with_fix(error: SlurmError, model: str) -> ManagerError:
+    """What Slurm said no to, and what that means."""
+    message = for_people(error.message)
+    finding = diagnose(Evidence(model, refusal=error.message))
+    if finding:
+        message = f"{message}\n{finding.cause} {finding.fix}"
+    return ManagerError(message, REFUSED)
+
+
+def _code(outcomes: list[Outcome]) -> Exit:
+    errors = [one.error for one in outcomes if one.error is not None]
+    if not errors:
+        return OK
+    return REFUSED if all(isinstance(error, RefusedError) for error in errors) else FAILED
+
+
+def _tell(context: Context, outcomes: list[Outcome], models: list[str]) -> None:
+    for outcome, model in zip(outcomes, models, strict=True):
         for warning in outcome.warnings:
             context.screen.note(context.screen.paint_err(f"Warning: {warning}", "yellow"))
         if outcome.error is not None:
-            context.screen.note(context.screen.paint_err(for_people(outcome.error.message), "red"))
+            said = _with_fix(outcome.error, model) if isinstance(outcome.error, RefusedError) else outcome.error
+            context.screen.note(context.screen.paint_err(for_people(said.message), "red"))
         elif outcome.message:
             context.screen.say(for_people(_with_id(outcome)))
 
@@ -151,11 +174,12 @@ def stop(context: Context) -> Exit:
             raise no_such_model(name, known, meant(name, known), context.host.settings.jobs_dir)
     names = [job_name("serve", name) for name in wanted]
     outcomes = context.host.manager(names, dry_run=context.dry_run).absent(names, context.user)
-    if context.args.all:
-        context.screen.say("" if any(one.changed for one in outcomes) else "No model is served.")
-        _tell(context, [one for one in outcomes if one.changed or one.warnings])
-    else:
-        _tell(context, outcomes)
+    for outcome, name in zip(outcomes, wanted, strict=True):
+        # Of all models, those that had no job are not worth a line each.
+        if outcome.changed or outcome.warnings or not context.args.all:
+            _tell(context, [outcome], [name])
+    if context.args.all and not any(one.changed for one in outcomes):
+        context.screen.say("No model is served.")
     facts = [_facts(one, name) for one, name in zip(outcomes, wanted, strict=True)]
     context.screen.result({"jobs": facts})
     return OK
@@ -203,9 +227,9 @@ def batch(context: Context) -> Exit:
     name = batch_name(script.job_name, requests, answers)
     order = context.host.order(script, args=words, name=name)
     outcome = _submit(context, [order], [name], "fail")[0]
-    _tell(context, [outcome])
+    _tell(context, [outcome], [args.model])
     facts = {**_facts(outcome, args.model), "requests": count, "answers": answers or _default_answers(context, outcome)}
-    code = FAILED if outcome.error else OK
+    code = _code([outcome])
     if outcome.job is not None and outcome.error is None and not context.dry_run:
         context.screen.say(f"{plural(count, 'request')}, answers in {facts['answers']}")
         if args.wait:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.doctor import (
@@ -26,7 +27,8 @@ def evidence(path: Path) -> Evidence:
     text = path.read_text()
     if path.suffix == ".log":
         return Evidence("phi3", 7, end="FAILED (exit code 1)", logs={"serve_phi3_7.err": text})
-    return Evidence("phi3", 7, **{path.suffix[1:]: text.strip()})
+    said: dict[str, Any] = {path.suffix[1:]: text.strip()}
+    return Evidence("phi3", 7, **said)
 
 
 def find(given: Evidence) -> Finding:
