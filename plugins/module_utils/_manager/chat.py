@@ -10,6 +10,8 @@ import typing as t
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.words import plural
+
 LONGEST_QUOTE = 300
 
 
@@ -81,7 +83,7 @@ class Answer:
         """The figures in one line."""
         if self.first is None:
             return "no token came"
-        parts = [f"first token after {_seconds(self.first)}", f"{self.counted} tokens"]
+        parts = [f"first token after {_seconds(self.first)}", plural(self.counted, "token")]
         if self.rate is not None:
             parts.append(f"{self.rate:.1f} tokens/s")
         if self.finish == "length":

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import typing as t
@@ -32,6 +33,10 @@ from ansible_collections.llmops.cluster.plugins.module_utils._vllm.errors import
 
 def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no such letter shows another one; nothing ends over it.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     screen = Screen(as_json="--json" in words)
     try:
         return _run(words, screen)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
 import time
 import typing as t
@@ -114,12 +116,15 @@ def chat(context: Context) -> Exit:
 
 
 def _converse(context: Context, line: Line, talk: Conversation) -> Exit:
+    with contextlib.suppress(ImportError):
+        # Where it is there, the arrow keys work.
+        importlib.import_module("readline")
     context.screen.note(
         context.screen.paint_err(f"{line.model} at {line.url}/v1. Ctrl-D ends, Ctrl-C cuts an answer.", "dim")
     )
     while True:
         try:
-            question = input(context.screen.paint("You: ", "bold")).strip()
+            question = input("You: ").strip()
         except (EOFError, KeyboardInterrupt):
             context.screen.say()
             return OK

@@ -68,7 +68,7 @@ def test_events(line: bytes, piece: Piece | None) -> None:
 def test_no_rate_of_a_single_token() -> None:
     answer = Answer()
     answer.take(Piece(text="Hi"), 0.2)
-    assert (answer.rate, answer.words()) == (None, "first token after 200 ms, 1 tokens")
+    assert (answer.rate, answer.words()) == (None, "first token after 200 ms, 1 token")
     assert Answer().words() == "no token came"
 
 
