@@ -88,13 +88,12 @@ ENGINE = (
     ),
     Fault(
         "rendezvous-failed",
-        _flag(
-            "--nnodes 2 --node-rank 1 --headless --master-addr 127.0.0.1 --master-port 29999 --distributed-timeout-seconds 5"
-        )
-        + "; s|--tensor-parallel-size 1|--tensor-parallel-size 2|",
+        _flag("--nnodes 2 --node-rank 1 --headless --master-addr 127.0.0.1 --master-port 29999")
+        + "; s|--enforce-eager|--enforce-eager --distributed-timeout-seconds 5|; "
+        + TWO,
     ),
-    Fault("engine-core-died", act="pkill -KILL -f '^VLLM::EngineCor[e]'", multi=True),
-    Fault("killed", act="pkill -KILL -f '^/opt/vllm/[^ ]*python[^ ]* /opt/vllm/venv/bin/vll[m] serve'"),
+    Fault("engine-core-died", act="kill -KILL $(pgrep -f '^VLLM::EngineCore')", multi=True),
+    Fault("killed", act="kill -KILL $(pgrep -f '^/opt/vllm/[^ ]*python[^ ]* /opt/vllm/venv/bin/vllm serve')"),
     Fault("cancelled", act="scancel {job}"),
     Fault("log-time-limit", options="--time=1"),
     Fault("time-limit", options="--time=1"),
@@ -131,8 +130,8 @@ class Recorder:
     def submit(self, fault: Fault) -> str:
         script = f"{SCRIPTS}/record.sh"
         if fault.prepare:
-            for host in ("gpu1", "gpu2"):
-                self.cluster.run(host, f"{fault.prepare} && chown -R vllm {CACHE}")
+            # The hosts share this folder.
+            self.cluster.run("gpu1", f"{fault.prepare} && chown -R vllm {CACHE}")
         edits = [
             "s|--port 8000|--port 8199|",
             fault.edit,

@@ -98,14 +98,14 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "weights-do-not-fit-model",
-        r"(?:size mismatch for|following weights were not initialized from checkpoint|shape mismatch.*param)",
+        r"(?:size mismatch for|[Ff]ollowing weights were not initialized from checkpoint|shape mismatch.*param)",
         "The weights do not belong to the model's config.json, or to the quantization that was asked for.",
         "Check revision and quantization of {model}; leave quantization out for a model that is quantized already.",
         rank=LIKELY,
     ),
     Cause(
         "quantization-not-on-this-gpu",
-        r"quantization (?:method|scheme) (?P<what>\S* ?)is not supported for the current GPU",
+        r"[Qq]uantization (?:method|scheme) (?P<what>\S* ?)is not supported for the current GPU",
         "This kind of GPU cannot compute with the model's quantization {what}.",
         "Use another quantization for {model}, or GPUs that have it (FP8 needs an L4, L40S, H100 or newer).",
     ),
@@ -156,7 +156,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "dense-model-data-parallel",
-        r"(?:data parallel|DP).{0,80}(?:is not supported|only supported|not (?:allowed|valid)) for (?:non-MoE|dense)|"
+        r"Non-MoE models do not support external data parallel|[Uu]nsupported for non-MoE models|"
         r"launch independent vLLM instances",
         "Data parallelism over several servers is for mixtures of experts only.",
         "Set data_parallel_size: 1 and use replicas for {model}.",

@@ -27,10 +27,9 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "cpu-memory-too-small",
-        r"(?P<why>(?:Available|Free) memory on (?:node|NUMA|CPU|device cpu).{0,160}(?:less than|not enough).{0,80})",
-        "The node has less memory free than the engine wants: {why}.",
-        "Lower --kv-cache-memory-bytes of {model} (vllm_jobs_engine_args on CPUs), or give the job a larger node.",
-        rank=ROOT + 5,
+        r"Available memory on node \S+ \((?P<have>[\d.]+)/(?P<total>[\d.]+) GiB\).*less than.*\((?P<asked>[\d.]+) GiB",
+        "The engine wants {asked} GiB of the node's memory, and {have} of {total} GiB are free.",
+        "Lower --kv-cache-memory-bytes (vllm_jobs_engine_args, or extra_args of {model}), or give the job a larger node.",
     ),
     Cause(
         "gpu-memory-taken",

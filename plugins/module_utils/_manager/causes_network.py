@@ -22,9 +22,8 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "no-interface",
-        r"NCCL.*(?:Bootstrap ?: no socket interface found|no socket interface|Failed to find (?:a )?(?:usable "
-        r")?interface)|"
-        r"Unable to find (?:address|interface) for: ?(?P<what>\S*)",
+        r"Bootstrap ?: no (?:\S+ )?(?:socket )?interface found|neither AF_INET\(2\) nor AF_INET6|"
+        r"Unable to find (?:address|interface) for:? ?(?P<what>\S*)",
         "NCCL or Gloo was told to use a network interface that the node does not have.",
         "Set NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME in env of {model} to an interface that all its nodes have "
         "(`ip -br addr`).",

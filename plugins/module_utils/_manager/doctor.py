@@ -64,17 +64,21 @@ class Finding:
         return asdict(self)
 
 
-def diagnose(evidence: Evidence) -> Finding | None:
-    """The cause nearest to the root; None when nothing at all speaks of a failure."""
+def diagnose(evidence: Evidence, *, worst: int | None = None) -> Finding | None:
+    """The cause nearest to the root; None when nothing at all speaks of a failure.
+
+    `worst`: the rank up to which causes count, of a job that may yet be well; no guess is made then.
+    """
     found = [
         (cause.rank, place, cause, match, line, source)
         for place, (where, source, line) in enumerate(_lines(evidence))
         for cause, match in _matches(where, line)
+        if worst is None or cause.rank <= worst
     ]
     if found:
         _rank, _place, cause, match, line, source = min(found, key=lambda one: one[:2])
         return _finding(cause, match, line, source, evidence)
-    return _last_error(evidence)
+    return _last_error(evidence) if worst is None else None
 
 
 def _lines(evidence: Evidence) -> Iterator[tuple[Where, str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.causes import LIKELY
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.doctor import Evidence, Finding, diagnose
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import (
     FAILED,
@@ -57,9 +58,10 @@ def doctor(context: Context) -> Exit:
         show(context, one)
     if not found:
         context.screen.say("Nothing is wrong: every job of a model answers or waits for nothing.")
-    if any(one.finding and one.state != "queued" for one in found):
+    waiting = [one.state in ("queued", "loading") for one in found]
+    if any(one.finding and not waits for one, waits in zip(found, waiting, strict=True)):
         return FAILED
-    return NOT_READY if any(one.state in ("queued", "loading") for one in found) else OK
+    return NOT_READY if any(waiting) else OK
 
 
 def _not_well(context: Context) -> list[str]:
@@ -116,7 +118,9 @@ def _serving(context: Context, name: str, model: str, job: Job, logs: dict[str, 
     if verdict.state == "ready" or verdict.busy:
         return Diagnosis(name, "ready", None, job, "it is busy: requests wait their turn" if verdict.busy else "")
     if verdict.state in ("starting", "loading"):
-        return Diagnosis(name, "loading", None, job, read_progress(*logs.values()).words())
+        # It may yet be well, or hang over something that its log has told already.
+        finding = diagnose(Evidence(model, job.job_id, logs=logs), worst=LIKELY)
+        return Diagnosis(name, "loading", finding, job, read_progress(*logs.values()).words())
     finding = diagnose(Evidence(model, job.job_id, health=f"{verdict.state}: {verdict.detail}", logs=logs))
     return Diagnosis(name, verdict.state, finding, job)
 

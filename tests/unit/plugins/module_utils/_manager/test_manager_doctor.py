@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.causes import LIKELY
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.doctor import (
     CAUSES,
     Evidence,
@@ -127,3 +128,12 @@ def test_the_words_name_numbers_of_the_line() -> None:
     found = find(Evidence("phi3", logs={"err": log}))
     assert found.cause == "max_model_len is 4096, and the model was made for 256 tokens."
     assert found.fix == "Set max_model_len of phi3 to 256 or less and deploy again."
+
+
+def test_a_job_that_may_yet_be_well_is_not_guessed_about() -> None:
+    given = Evidence("phi3", logs={"err": "KeyError: 'x'\nEngineDeadError: x\n"})
+    assert diagnose(given, worst=LIKELY) is None
+    given = Evidence("phi3", logs={"err": "NCCL WARN Bootstrap : no socket interface found\n"})
+    found = diagnose(given, worst=LIKELY)
+    assert found is not None
+    assert found.id == "no-interface"
