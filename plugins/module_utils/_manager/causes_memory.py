@@ -27,9 +27,9 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "cpu-memory-too-small",
-        r"Available memory on node \S+ \((?P<have>[\d.]+)/(?P<total>[\d.]+) GiB\).*less than.*\((?P<asked>[\d.]+) GiB",
+        r"Available memory on node \S+ \((?P<have>[\d.]+)/(?P<total>[\d.]+) GiB\).*less than.*?(?P<asked>[\d.]+) GiB",
         "The engine wants {asked} GiB of the node's memory, and {have} of {total} GiB are free.",
-        "Lower --kv-cache-memory-bytes (vllm_jobs_engine_args, or extra_args of {model}), or give the job a larger node.",
+        "Lower --kv-cache-memory-bytes (extra_args of {model}, or vllm_jobs_engine_args), or use a larger node.",
     ),
     Cause(
         "gpu-memory-taken",

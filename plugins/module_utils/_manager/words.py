@@ -14,6 +14,11 @@ if t.TYPE_CHECKING:
 
 # The modules speak to those who write playbooks; the manager to those who type commands.
 _OF_MODULES = (
+    (
+        re.compile(r", and on_change is fail\. Set on_change to replace .*? with state=absent\."),
+        ". Its script was written anew since then. --replace cancels it and starts it again.",
+    ),
+    (re.compile(r"that this module did not make"), "that were submitted by hand"),
     (re.compile(r"run this task again"), "run this command again"),
     (re.compile(r"Make the account first, with the same uid on every host\."), "Run the playbook site.yml first."),
     (re.compile(r" Or raise (?:queue|start|run)_timeout\."), ""),

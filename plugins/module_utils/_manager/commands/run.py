@@ -26,7 +26,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._manager.scripts im
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.words import for_people, listed, meant, plural
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.change import ask_whether_accepted
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import (
-    ChangeRefusedError,
+    CommandError,
+    LockError,
     RefusedError,
     SlurmError,
 )
@@ -96,15 +97,13 @@ def _submit(context: Context, orders: list[Order], names: list[str], on_change: 
         return context.host.manager(names, dry_run=context.dry_run).present(
             orders, state="submitted", on_change=on_change
         )
-    except ChangeRefusedError as error:
-        raise ManagerError(
-            f"{error.message.partition(', and on_change is fail')[0]}. Its script was written anew since then. "
-            "--replace cancels it and starts it again.",
-            REFUSED,
-            facts={"diff": error.facts.get("diff")},
-        ) from error
     except RefusedError as error:
         raise _with_fix(error, _model_in(names)) from error
+    except (CommandError, LockError):
+        raise
+    except SlurmError as error:
+        # A job that differs, or several faults in one.
+        raise ManagerError(for_people(error.message), REFUSED, facts={"diff": error.facts.get("diff")}) from error
 
 
 def _model_in(names: list[str]) -> str:
@@ -130,7 +129,7 @@ def _code(outcomes: list[Outcome]) -> Exit:
 def _tell(context: Context, outcomes: list[Outcome], models: list[str]) -> None:
     for outcome, model in zip(outcomes, models, strict=True):
         for warning in outcome.warnings:
-            context.screen.note(context.screen.paint_err(f"Warning: {warning}", "yellow"))
+            context.screen.note(context.screen.paint_err(f"Warning: {for_people(warning)}", "yellow"))
         if outcome.error is not None:
             said = _with_fix(outcome.error, model) if isinstance(outcome.error, RefusedError) else outcome.error
             context.screen.note(context.screen.paint_err(for_people(said.message), "red"))

@@ -331,3 +331,12 @@ def test_list(desk: Desk) -> None:
 def test_names_for_the_shell(desk: Desk) -> None:
     desk.run("serve", "phi3", "--no-wait")
     assert desk.run("names", "targets")[1].split() == ["phi3", "1"]
+
+
+def test_a_job_of_somebody_elses_making_is_reported_and_left_alone(desk: Desk) -> None:
+    desk.slurm.add("vllm-serve-phi3", "")
+    code, _out, err = desk.run("serve", "phi3", "--no-wait")
+    assert (code, len(desk.slurm.live())) == (OK, 2)
+    assert err == (
+        "Warning: There are jobs of the same name and user that were submitted by hand; they are left alone: 1.\n"
+    )
