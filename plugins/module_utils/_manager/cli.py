@@ -191,7 +191,7 @@ def _add_endpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--api-key-file",
         metavar="FILE",
-        help="a file with the key (default: OPENAI_API_KEY, else the service's own)",
+        help="a file with the key (default: the service's own; OPENAI_API_KEY for an address of yours)",
     )
     parser.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for silence (default: 60)")
 

@@ -142,23 +142,37 @@ class Host:
             raise ManagerError(f"The address {'of --base-url' if given else 'in OPENAI_BASE_URL'} {problem}.", KEY)
         return base_url(url, None, None)
 
-    def api_key(self, given_file: str | None) -> str | None:
-        """From the file that was named, else OPENAI_API_KEY, else the service's own file; never from an argument."""
-        if given_file is None and os.environ.get("OPENAI_API_KEY"):
-            return _usable(os.environ["OPENAI_API_KEY"], "OPENAI_API_KEY")
-        path = given_file or (self.settings.api_key_file if self.full else "")
+    def service_key(self) -> str | None:
+        """The key that the service's own engines were started with, for them alone."""
+        path = self.settings.api_key_file if self.full else ""
         if not path:
             return None
         try:
-            with open(path, encoding="utf-8") as handle:
-                return _usable(handle.read().strip(), path)
+            return _read_key(path)
         except FileNotFoundError:
-            if given_file is None:
-                return None
-            raise ManagerError(f"Reading the API key from {path} failed: there is no such file.", UNKNOWN) from None
-        except (OSError, UnicodeDecodeError) as error:
-            cause = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise ManagerError(f"Reading the API key from {path} failed: {cause}.", KEY) from error
+            return None
+
+    def own_key(self, given_file: str | None) -> str | None:
+        """The key that the user gives: in a file, else in OPENAI_API_KEY; never as an argument."""
+        if given_file is None:
+            key = os.environ.get("OPENAI_API_KEY")
+            return _usable(key, "OPENAI_API_KEY") if key else None
+        try:
+            return _read_key(given_file)
+        except FileNotFoundError:
+            message = f"Reading the API key from {given_file} failed: there is no such file."
+            raise ManagerError(message, UNKNOWN) from None
+
+
+def _read_key(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return _usable(handle.read().strip(), path)
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ManagerError(f"Reading the API key from {path} failed: {cause}.", KEY) from error
 
 
 def _usable(key: str, source: str) -> str:

@@ -114,7 +114,7 @@ def _serving(context: Context, name: str, model: str, job: Job, logs: dict[str, 
         return Diagnosis(name, "running", None, job, f"whether it answers can be seen by {context.user} only")
     known = context.host.script_names()["serve"]
     script = context.host.script("serve", model) if model in known else None
-    verdict, _url = context.health(job, script, context.host.api_key(None))
+    verdict, _url = context.health(job, script, context.host.service_key())
     if verdict.state == "ready" or verdict.busy:
         return Diagnosis(name, "ready", None, job, "it is busy: requests wait their turn" if verdict.busy else "")
     if verdict.state in ("starting", "loading"):

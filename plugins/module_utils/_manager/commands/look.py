@@ -130,7 +130,7 @@ def _looked_at(context: Context, row: Row) -> Row:
         return replace(row, detail=progress.words())
     known = context.host.script_names()["serve"]
     script = context.host.script("serve", row.model) if row.model in known else None
-    verdict, url = context.health(job, script, context.host.api_key(None))
+    verdict, url = context.health(job, script, context.host.service_key())
     row = replace(row, url=url)
     if verdict.state == "ready":
         return replace(row, state="ready", detail="")

@@ -60,7 +60,9 @@ class Line:
 def _line(context: Context, name: str | None) -> Line:
     """By the address that the user has, else by the record of the model's job."""
     args = context.args
-    own, key = context.host.own_endpoint(args.base_url), context.host.api_key(args.api_key_file)
+    own = context.host.own_endpoint(args.base_url)
+    # The service's key goes to the service's engines and to no address that somebody names.
+    key = context.host.own_key(args.api_key_file) if own or args.api_key_file else context.host.service_key()
     if own:
         model = name or _first_model(own, key)
         return Line(model, own, model, key)

@@ -19,6 +19,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._manager.context im
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import (
     FAILED,
     FORBIDDEN,
+    KEY,
     NOT_READY,
     OK,
     REFUSED,
@@ -35,6 +36,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage impor
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import build_spec
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.classify import Verdict
+from ansible_collections.llmops.cluster.tests.unit.fake_engine import fake_engine
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import FakeSlurm
 
 GOLDEN = Path(__file__).parents[3] / "golden"
@@ -340,3 +342,28 @@ def test_a_job_of_somebody_elses_making_is_reported_and_left_alone(desk: Desk) -
     assert err == (
         "Warning: There are jobs of the same name and user that were submitted by hand; they are left alone: 1.\n"
     )
+
+
+def test_keys_go_where_they_belong(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    service, mine = tmp_path / "service", tmp_path / "mine"
+    service.write_text("sk-service\n")
+    mine.write_text("sk-mine\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
+    host = FakeHost(desk.slurm, Settings(api_key_file=str(service)))
+    assert (host.service_key(), host.own_key(None), host.own_key(str(mine))) == (
+        "sk-service",
+        "sk-environment",
+        "sk-mine",
+    )
+    assert FakeHost(desk.slurm, Settings(api_key_file=str(service)), full=False).service_key() is None
+
+
+def test_the_services_key_goes_to_no_address_that_somebody_names(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "service").write_text("sk-service\n")
+    desk.settings = Settings(jobs_dir=str(tmp_path), api_key_file=str(tmp_path / "service"))
+    with fake_engine() as engine:
+        engine.key = "sk-service"
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{engine.url}/v1")
+        assert desk.run("chat", "phi3", "Hello")[0] is KEY
