@@ -97,7 +97,11 @@ ENGINE = (
     Fault("cancelled", act="scancel {job}"),
     Fault("log-time-limit", options="--time=1"),
     Fault("time-limit", options="--time=1"),
-    Fault("node-failed", options="--no-requeue", act="scontrol update nodename={node} state=down reason=record"),
+    Fault(
+        "node-failed",
+        options="--no-requeue --nodelist=gpu2",
+        act="scontrol update nodename={node} state=down reason=record",
+    ),
     Fault("slurm-memory-limit", options="--mem=200M"),
     Fault("folder-missing", options="--chdir=/none"),
     Fault("output-folder-missing", options="--output=/none/%j.out --error=/none/%j.err"),
@@ -105,7 +109,7 @@ ENGINE = (
 )
 # Jobs that wait: options of sbatch, and what Slurm shall say of them.
 WAITING = {
-    "gpus-busy": "--gres=gpu:1 --nodes=2",
+    "gpus-busy": "--gres=gpu:2 --nodes=2",
     "held": "--hold",
     "begins-later": "--begin=now+1hour",
     "dependency": "--dependency=afterok:{job}",
@@ -147,7 +151,7 @@ class Recorder:
         ).strip()
 
     def facts(self, job: str) -> parse.Job:
-        return parse.jobs_from_json(self.vllm(f"squeue --json --jobs={job}"))[0]
+        return parse.jobs_from_json(self.vllm(f"squeue --json --states=all --jobs={job}"))[0]
 
     def until(self, done: Callable[[], bool], seconds: float = 180) -> bool:
         ends = time.monotonic() + seconds

@@ -241,8 +241,8 @@ REFUSALS: tuple[Cause, ...] = (
     ),
     Cause(
         "no-such-partition",
-        r"[Ii]nvalid partition (?:name )?(?:specified|requested)?:? ?(?P<what>\S*)",
-        "There is no partition {what}.",
+        r"[Ii]nvalid partition",
+        "There is no such partition.",
         "Correct partition of {model} (or vllm_jobs_partition); `sinfo -s` lists them.",
         "refusal",
     ),

@@ -208,3 +208,27 @@ def _add_talking(add: Add) -> None:
     test.add_argument("model", nargs="*", metavar="MODEL")
     test.add_argument("--all", action="store_true", help="all models that have a job script")
     _add_endpoint(test)
+
+
+# Where words go that stand behind an option: argparse gives a list what comes in one piece alone.
+_LISTS = {
+    "chat": "question",
+    "doctor": "target",
+    "plan": "model",
+    "restart": "model",
+    "serve": "model",
+    "status": "model",
+    "stop": "model",
+    "test": "model",
+}
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    parser = build_parser()
+    args, rest = parser.parse_known_args(words)
+    place = _LISTS.get(args.command)
+    if rest and (place is None or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest and place:
+        setattr(args, place, [*getattr(args, place), *rest])
+    return args

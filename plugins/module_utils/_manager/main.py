@@ -11,7 +11,7 @@ import sys
 import typing as t
 
 from ansible_collections.llmops.cluster.plugins.module_utils._manager import completion
-from ansible_collections.llmops.cluster.plugins.module_utils._manager.cli import build_parser
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.cli import build_parser, parse
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.commands import command
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.context import Context
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import (
@@ -55,13 +55,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(words: list[str], screen: Screen) -> int:
-    parser = build_parser()
-    args = parser.parse_args(words)
+    args = parse(words)
     if args.command is None:
-        parser.print_help()
+        build_parser().print_help()
         return USAGE.code
     if args.command == "completion":
-        sys.stdout.write(completion.script(parser, args.shell))
+        sys.stdout.write(completion.script(build_parser(), args.shell))
         return OK.code
     settings = read_settings()
     own = bool(getattr(args, "base_url", None) or os.environ.get("OPENAI_BASE_URL"))

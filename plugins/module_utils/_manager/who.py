@@ -10,6 +10,7 @@ and talks to an engine with an address and a key of their own.
 
 from __future__ import annotations
 
+import shlex
 import typing as t
 from dataclasses import dataclass
 
@@ -60,11 +61,11 @@ def access(
         return Access(become=("sudo", "-n", "-u", settings.user, "--", settings.program, *argv))
     if command in FOR_ALL:
         return Access(full=False)
-    raise ManagerError(_refusal(command, caller, settings), FORBIDDEN)
+    raise ManagerError(_refusal(command, caller, settings, argv), FORBIDDEN)
 
 
-def _refusal(command: str, caller: Caller, settings: Settings) -> str:
-    ways = [f"As an administrator: sudo -u {settings.user} vllm-manager {command}"]
+def _refusal(command: str, caller: Caller, settings: Settings, argv: Sequence[str]) -> str:
+    ways = [f"As an administrator: sudo -u {settings.user} vllm-manager {shlex.join(argv)}"]
     if settings.group:
         ways.append(f"members of the group {settings.group} may do it as themselves")
     own = ", or set OPENAI_BASE_URL and OPENAI_API_KEY" if command in WITH_OWN_ADDRESS else ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._manager import context as contexts
-from ansible_collections.llmops.cluster.plugins.module_utils._manager.cli import build_parser
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.cli import parse
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.commands import command
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.context import Context
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import (
@@ -78,7 +78,7 @@ class Desk:
 
     def run(self, *words: str, full: bool = True) -> tuple[Exit, str, str]:
         """Exit, what was printed, and what was noted beside it."""
-        args = build_parser().parse_args(list(words))
+        args = parse(list(words))
         out, err = io.StringIO(), io.StringIO()
         screen = Screen(as_json="--json" in words, out=out, err=err)
         host = FakeHost(self.slurm, self.settings, full)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._manager.cli import build_parser
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.cli import build_parser, parse
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.commands import command
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.completion import commands_of, script
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import EXITS, ManagerError
@@ -93,6 +93,14 @@ def test_what_is_for_type_checkers_is_not_imported() -> None:
 def test_what_is_no_program(package: str) -> None:
     with pytest.raises(ProgramError, match=r"is no package with a main\.py"):
         pack(package)
+
+
+def test_words_may_stand_behind_options() -> None:
+    args = parse(["chat", "phi3", "--temperature", "0", "What is Slurm?"])
+    assert (args.model, args.question) == ("phi3", ["What is Slurm?"])
+    assert parse(["serve", "a", "--no-wait", "b"]).model == ["a", "b"]
+    with pytest.raises(ManagerError, match="Unrecognized arguments: --nope"):
+        parse(["serve", "a", "--nope"])
 
 
 def test_every_command_is_there() -> None:

@@ -155,12 +155,12 @@ def test_who_may_do_what(command: str, caller: Caller, own: bool, found: Access)
 
 def test_anybody_else_is_told_how() -> None:
     with pytest.raises(ManagerError) as caught:
-        access("chat", Caller("bob", 1001), SETTINGS, [])
+        access("chat", Caller("bob", 1001), SETTINGS, ["chat", "phi3", "Who are you?"])
     assert caught.value.exit is FORBIDDEN
     assert caught.value.message == (
         "Running chat as bob failed: models, jobs, logs and the API key belong to the user vllm. As an administrator: "
-        "sudo -u vllm vllm-manager chat; members of the group llm may do it as themselves, or set OPENAI_BASE_URL and "
-        "OPENAI_API_KEY."
+        "sudo -u vllm vllm-manager chat phi3 'Who are you?'; members of the group llm may do it as themselves, or set "
+        "OPENAI_BASE_URL and OPENAI_API_KEY."
     )
 
 
