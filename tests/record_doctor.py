@@ -1,6 +1,6 @@
 """Records how jobs fail, for tests/unit/fixtures/doctor/real: real jobs of a real engine, each with one fault made.
 
-    python -m tests.record_doctor FOLDER --lab NAME [ID...]
+    python -m tests.record_doctor FOLDER [ID...] --lab NAME
 
 The lab is up and serves phi3 (site.yml). Each recording is what doctor gets: ID.log what the job wrote, ID.end and
 ID.reason what Slurm said of it, ID.refusal what sbatch answered.
@@ -25,7 +25,7 @@ from tests.cluster import Cluster
 SCRIPTS = "/home/vllm/vllm-jobs"
 CACHE = "/home/vllm/record-models"
 MODEL = "llmops-lab/phi3-tiny"
-LONGEST = 60
+LONGEST = 80
 # Whatever is of this machine and this minute, and of no use to a test.
 _NOISE = re.compile(r" *\d+ (?:\S+/)?(?:snapshots|[0-9a-f]{40})|Route: /|^\s*$|█|non-default args")
 
@@ -40,6 +40,7 @@ class Fault:
     prepare: str = ""
     act: str = ""
     multi: bool = False
+    says: str = "log"
 
 
 def _flag(words: str) -> str:
@@ -63,14 +64,14 @@ ENGINE = (
     Fault("bad-option-value", _flag("--dtype float7")),
     Fault("length-above-model", "s|--max-model-len [0-9]*|--max-model-len 99999|"),
     Fault("heads-not-divisible", "s|--tensor-parallel-size 1|--tensor-parallel-size 3|"),
-    Fault("cache-too-small", "s|64M|64K|"),
+    Fault("cache-too-small", "s|64M|200K|"),
+    Fault("no-room-for-cache", "s|64M|64K|"),
     Fault("cpu-memory-too-small", "s|64M|900G|"),
     Fault("model-not-downloaded", "s|^model_dir=.*|model_dir=/opt/models/models--llmops-lab--none|"),
     Fault("snapshot-incomplete", f"s|vllm serve {MODEL}|vllm serve llmops-lab/none|"),
     Fault("key-file-missing", "s|^api_key_file=.*|api_key_file=/etc/llmops/none|"),
     Fault("engine-not-installed", "s|/opt/vllm/venv/bin/vllm serve|/opt/vllm/none/bin/vllm serve|"),
     Fault("python-module-missing", _flag("--distributed-executor-backend ray --tensor-parallel-size 2")),
-    Fault("not-a-multimodal-model", _flag("--limit-mm-per-prompt '{\"image\": 2}' --allowed-media-domains x.org")),
     Fault("weights-broken", OTHER, prepare=_other_model("truncate -s 70000 model.safetensors")),
     Fault("weights-missing", OTHER, prepare=_other_model("rm model.safetensors")),
     Fault(
@@ -93,18 +94,20 @@ ENGINE = (
         + TWO,
     ),
     Fault("engine-core-died", act="kill -KILL $(pgrep -f '^VLLM::EngineCore')", multi=True),
-    Fault("killed", act="kill -KILL $(pgrep -f '^/opt/vllm/[^ ]*python[^ ]* /opt/vllm/venv/bin/vllm serve')"),
-    Fault("cancelled", act="scancel {job}"),
-    Fault("log-time-limit", options="--time=1"),
-    Fault("time-limit", options="--time=1"),
     Fault(
-        "node-failed",
+        "killed", act="kill -KILL $(pgrep -f '^/opt/vllm/[^ ]*python[^ ]* /opt/vllm/venv/bin/vllm serve')", says="end"
+    ),
+    Fault("cancelled", act="scancel {job}", says="end"),
+    Fault("log-time-limit", options="--time=1"),
+    Fault("time-limit", options="--time=1", says="end"),
+    Fault(
+        "log-node-failed",
         options="--no-requeue --nodelist=gpu2",
         act="scontrol update nodename={node} state=down reason=record",
     ),
-    Fault("slurm-memory-limit", options="--mem=200M"),
+    Fault("slurm-memory-limit", options="--mem=200M", says="end"),
     Fault("folder-missing", options="--chdir=/none"),
-    Fault("output-folder-missing", options="--output=/none/%j.out --error=/none/%j.err"),
+    Fault("output-folder-missing", options="--output=/none/%j.out --error=/none/%j.err", says="end"),
     Fault("step-not-started", "s|srun --ntasks=1|srun --ntasks=1 --cpus-per-task=64|"),
 )
 # Jobs that wait: options of sbatch, and what Slurm shall say of them.
@@ -119,7 +122,7 @@ REFUSED = {
     "gres-unknown": "--gres=tpu:1",
     "no-such-node": "--gres=gpu:8",
     "no-such-partition": "--partition=none",
-    "limit-refused": "--time=INVALID",
+    "time-unreadable": "--time=INVALID",
 }
 
 
@@ -169,14 +172,17 @@ class Recorder:
             node = self.facts(job).batch_host
             command = fault.act.format(job=job, node=node)
             self.cluster.run("ctl" if command.startswith("sc") else node, command)
-        self.until(lambda: not self.facts(job).live)
+        if not self.until(lambda: not self.facts(job).live):
+            self.vllm(f"scancel {job}")
+            print(f"{fault.id}: did not fail", flush=True)
+            return
         found = self.facts(job)
-        self.keep(f"{fault.id}.end", states.ending_in_words(found.state, found.exit_code, found.signal))
-        text = self.vllm(
-            f"cat {SCRIPTS}/outputs/serve_phi3_{job}.err {SCRIPTS}/outputs/serve_phi3_{job}.out", check=False
-        )
+        if fault.says == "end":
+            self.keep(f"{fault.id}.end", states.ending_in_words(found.state, found.exit_code, found.signal))
+            return
+        outputs = f"{SCRIPTS}/outputs/serve_phi3_{job}"
+        text = self.vllm(f"cat {outputs}.out {outputs}.err", check=False)
         self.keep(f"{fault.id}.log", tidy(text))
-        self.cluster.run("ctl", "scontrol update nodename=gpu1,gpu2 state=resume", check=False)
 
     def waiting(self, name: str, options: str) -> None:
         running = self.cluster.jobs("%A", "--name=vllm-serve-phi3")[0]
@@ -227,6 +233,7 @@ def main(arguments: Iterable[str]) -> None:
     for fault in ENGINE:
         if not wanted or fault.id in wanted:
             recorder.fault(fault)
+            recorder.cluster.run("ctl", "scontrol update nodename=gpu1,gpu2 state=resume", check=False)
 
 
 if __name__ == "__main__":

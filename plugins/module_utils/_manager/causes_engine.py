@@ -142,7 +142,7 @@ CAUSES: tuple[Cause, ...] = (
     ),
     Cause(
         "python-module-missing",
-        r"ModuleNotFoundError: No module named '(?P<what>[^']+)'",
+        r"(?:ModuleNotFoundError|Failed to import \w+): No module named '(?P<what>[^']+)'",
         "The engine's environment lacks the Python package {what}.",
         "Add it to vllm_extra_packages and run the playbook deploy_vllm.",
         rank=LIKELY,

@@ -247,6 +247,13 @@ REFUSALS: tuple[Cause, ...] = (
         "refusal",
     ),
     Cause(
+        "time-unreadable",
+        r"Invalid --time specification",
+        "Slurm cannot read the time limit.",
+        "Write time of {model} as minutes, 'HH:MM:SS' or 'D-HH:MM:SS', in quotes.",
+        "refusal",
+    ),
+    Cause(
         "account-refused",
         r"Invalid account|Invalid qos|account/partition combination",
         "Slurm does not let this account, QOS or partition be used.",

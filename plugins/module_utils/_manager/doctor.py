@@ -32,6 +32,8 @@ _CLOCK = r"(?:INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d [\d:]+ \[[^\]]+\]\s"
 _PREFIX = re.compile(rf"{_PROCESS}(?:{_CLOCK})?")
 # The last line of a traceback, or of a shell that gives up: shown where no cause is known.
 _ERROR = re.compile(r"(?:^|\s)(?:[\w.]+(?:Error|Exception)|error|fatal)\b:? ?\S", re.IGNORECASE)
+# What is only said is no failure, and that a task ended is what follows from one.
+_SAID = re.compile(rf"{_PROCESS}(?:INFO|WARNING|DEBUG)\b|srun: error: \S+ tasks? \S+ Exited with")
 # Where in the source a traceback stands, and the line of source itself, say what may go wrong, not what did.
 _SOURCE = re.compile(rf'{_PROCESS}(?:{_CLOCK})?(?: *File "|\s{{4,}}\S)')
 
@@ -133,12 +135,16 @@ def shown(line: str) -> str:
 def _last_error(evidence: Evidence) -> Finding | None:
     """No cause is known: the last line that looks like an error is what there is to go by."""
     for source, log in (evidence.logs or {}).items():
-        lines = [line for line in last_start(log).splitlines() if _ERROR.search(line) and not _SOURCE.match(line)]
+        lines = [line for line in last_start(log).splitlines() if _is_error(line)]
         if lines:
             return _unknown(evidence, shown(lines[-1]), source)
     if evidence.end:
         return _unknown(evidence, evidence.end, "Slurm")
     return None
+
+
+def _is_error(line: str) -> bool:
+    return bool(_ERROR.search(line)) and not _SOURCE.match(line) and not _SAID.match(line)
 
 
 def _unknown(evidence: Evidence, line: str, source: str) -> Finding:

@@ -22,8 +22,13 @@ WORDS: dict[Stage, str] = {
     "failed": "failed",
 }
 
-# A requeue appends to the same files: what was said before it is about another start.
-_NEW_START = re.compile(r"^Job \d+ on \S+, start number \d+", re.MULTILINE)
+# A requeue appends to the same files: what was said before it is about another start. The script says so on standard
+# output, Slurm on standard error.
+_NEW_START = re.compile(
+    r"^Job \d+ on \S+, start number \d+|"
+    r"^slurmstepd: error: \*\*\* JOB \d+ .*DUE TO (?:JOB REQUEUE|NODE FAILURE|PREEMPTION)",
+    re.MULTILINE,
+)
 _PERCENT = r"[^\n\r]*?\s(?P<percent>\d{1,3})%"
 
 # The later of two lines says more. A percentage is one of the stage; seconds are said when it is over.

@@ -90,6 +90,15 @@ def test_only_the_last_start_counts() -> None:
     assert find(Evidence("phi3", logs={"err": log})).id == "port-in-use"
 
 
+def test_what_was_written_before_a_requeue_does_not_count() -> None:
+    log = (
+        "OSError: [Errno 98] Address already in use\n"
+        "slurmstepd: error: *** JOB 7 ON gpu1 CANCELLED AT 2026-11-21T10:11:12 DUE TO JOB REQUEUE ***\n"
+        "vllm: error: unrecognized arguments: --new\n"
+    )
+    assert find(Evidence("phi3", logs={"err": log})).id == "unknown-option"
+
+
 def test_a_retried_port_is_no_cause() -> None:
     log = "WARNING 11-21 10:11:12 [parallel.py:746] Address already in use. Retrying with a new port.\n"
     assert diagnose(Evidence("phi3", logs={"err": log})) is None
