@@ -116,8 +116,13 @@ class Follow:
             return wait_ready(ladder, target, name=f"job {job_id}", clock=self.clock, sleep=self.sleep, **limits)  # type: ignore[arg-type]
         except HealthError as error:
             raise ManagerError(
-                for_people(_without_log(error)), exit_of(error.facts), facts={"job_id": job_id, **error.facts}
+                self._why(error), exit_of(error.facts), facts={"job_id": job_id, **error.facts}
             ) from error
+
+    def _why(self, error: HealthError) -> str:
+        if error.facts.get("state") == "job_failed":
+            return f"Serving {self.name} failed: {error.facts.get('detail')}."
+        return for_people(_without_log(error))
 
 
 def _without_log(error: HealthError) -> str:

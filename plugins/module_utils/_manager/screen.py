@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import typing as t
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._manager.table impo
     harmless,
     table,
 )
+from ansible_collections.llmops.cluster.plugins.module_utils._manager.words import span
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +37,7 @@ class Screen:
     colours: bool | None = None
     _moving: bool = False
     _last: str = ""
+    _began: float | None = None
 
     def __post_init__(self) -> None:
         wanted = "NO_COLOR" not in os.environ and os.environ.get("TERM", "dumb") != "dumb"
@@ -75,7 +78,7 @@ class Screen:
         self.say(table(heads, rows, paint=self.paint, columns=self.columns))
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self.say(facts(pairs, self.paint))
+        self.say(facts(pairs, self.paint, columns=self.columns))
 
     def now(self, text: str, milestone: str) -> None:
         """What goes on. A line that is written over on a terminal; elsewhere a line for each new milestone."""
@@ -83,7 +86,9 @@ class Screen:
             return
         if self.err.isatty():
             columns = shutil.get_terminal_size().columns - 1
-            self.err.write(f"\r\x1b[K{cut(harmless(text), columns)}")
+            self._began = time.monotonic() if self._began is None else self._began
+            passed = span(time.monotonic() - self._began)
+            self.err.write(f"\r\x1b[K{cut(f'{harmless(text)}  {passed}', columns)}")
             self.err.flush()
             self._moving = True
         elif milestone != self._last:

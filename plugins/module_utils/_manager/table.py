@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import typing as t
 import unicodedata
 from dataclasses import dataclass
@@ -90,13 +91,26 @@ def _line(cells: Sequence[Cell], texts: Sequence[str], widths: Sequence[int], pa
     return GAP.join(parts).rstrip()
 
 
-def facts(pairs: Sequence[tuple[str, str]], paint: Paint, indent: str = "  ") -> str:
+def facts(pairs: Sequence[tuple[str, str]], paint: Paint, indent: str = "  ", columns: int | None = None) -> str:
     """Names and values below each other; further lines of a value stand below its first."""
     longest = max((width(name) for name, _value in pairs), default=0)
+    room = None if columns is None else max(columns - longest - len(indent) - 2, 30)
     lines = []
     for name, value in pairs:
-        first, *rest = value.splitlines() or [""]
+        first, *rest = _wrapped(value, room)
         pad = " " * (longest - width(name))
         lines.append(f"{indent}{paint(name, 'dim')}{pad}  {first}".rstrip())
         lines += [f"{indent}{' ' * longest}  {line}" for line in rest]
     return "\n".join(lines)
+
+
+def _wrapped(text: str, room: int | None) -> list[str]:
+    """Lines of at most so many columns. No word is cut: it may be a path or an address to be copied."""
+    if room is None:
+        return text.splitlines() or [""]
+    lines = [
+        part
+        for line in text.splitlines()
+        for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
+    return lines or [""]

@@ -118,7 +118,7 @@ def test_a_job_that_ends_is_not_waited_for(engine: fake_engine.FakeEngine) -> No
     with pytest.raises(ManagerError) as caught:
         following(FakeSlurm(), []).until_ready(ladder(engine.url, ended, []), TARGET, 1, 10.0)
     assert caught.value.exit is FAILED
-    assert "boom" not in caught.value.message
+    assert caught.value.message == "Serving phi3 failed: job 1 ended as FAILED (exit code 2)."
     assert caught.value.facts["log"].endswith("boom")
 
 

@@ -81,3 +81,14 @@ def test_a_slip_of_the_pen() -> None:
 def test_modules_words_become_those_of_the_command_line() -> None:
     said = "It failed. Correct its options or its script, then run this task again."
     assert for_people(said) == "It failed. Correct its options or its script, then run this command again."
+
+
+def test_long_values_are_wrapped_and_their_words_left_whole() -> None:
+    shown = facts(
+        [("fix", "look at /a/very/long/path/that/is/to/be/copied/whole and go on from there")], PLAIN, columns=40
+    )
+    assert shown.splitlines() == [
+        "  fix  look at",
+        "       /a/very/long/path/that/is/to/be/copied/whole",
+        "       and go on from there",
+    ]
