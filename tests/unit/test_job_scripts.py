@@ -32,6 +32,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.words im
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "roles" / "vllm_jobs" / "templates"
 GOLDEN = Path(__file__).parent / "golden"
+BATCH = ROOT / "roles" / "vllm" / "files" / "batch" / "answer-requests"
+BATCH_ENGINE = Path(__file__).parent / "roles" / "vllm" / "fake_batch_engine.py"
 KEY = "canary-api-key-7f3a"
 BUILDERS = {"serve": serve_job, "batch": batch_job}
 
@@ -151,7 +153,8 @@ class Cluster:
     def script(self, kind: str, entry: dict[str, t.Any], **site: t.Any) -> Path:
         path = self.root / f"{kind}.sh"
         found = {"name": "tiny", "model_id": "lab/tiny", "port": 8000, **entry}
-        path.write_text(render(kind, job_of(kind, found, {**self.site, **site})))
+        text = render(kind, job_of(kind, found, {**self.site, **site}))
+        path.write_text(text.replace("/usr/local/libexec/llmops/answer-requests", str(BATCH)))
         return path
 
     def start(self, script: Path, *words: str) -> subprocess.Popen[str]:
@@ -232,18 +235,19 @@ def test_engine_receives_200_nasty_values_and_nothing_else_runs(cluster: Cluster
 
 
 def test_batch_engine_receives_nasty_values_and_file_names(cluster: Cluster) -> None:
-    cluster.engine('while [[ $1 != -o ]]; do shift; done; echo answer >"$2"')
+    cluster.engine(f'exec "{sys.executable}" "{BATCH_ENGINE}" "$ROOT/asked" --uds "${{@: -1}}"')
     words = list(itertools.chain.from_iterable(("--option", value) for value in nasty_values(40)))
     requests = cluster.root / "$(touch canary) 'in'.jsonl"
-    requests.write_text("{}\n")
+    wanted = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "b"}}
+    requests.write_text(json.dumps(wanted) + "\n")
     answers = cluster.root / "`touch canary`.jsonl"
     script = cluster.script("batch", {"extra_args": words})
     status, output = cluster.run(script, str(requests), str(answers))
     assert status == 0, output
     argv = cluster.words("argv")
-    assert argv[:5] == ["run-batch", "-i", str(requests), "-o", f"{answers}.part"]
-    assert argv[-len(words) :] == words
-    assert answers.read_text() == "answer\n"
+    assert argv[:2] == ["serve", "lab/tiny"]
+    assert argv[-len(words) - 2 : -1] == [*words, "--uds"]
+    assert json.loads(answers.read_text())["response"]["body"]["choices"] == [{"text": "to b"}]
     assert not list(cluster.root.rglob("canary"))
 
 
@@ -382,9 +386,11 @@ def test_batch_says_how_it_is_called(cluster: Cluster, words: tuple[str, ...], s
 
 def test_a_failing_batch_leaves_no_answers(cluster: Cluster) -> None:
     cluster.engine("exit 5")
-    (cluster.root / "in.jsonl").write_text("{}\n")
-    status, _output = cluster.run(cluster.script("batch", {}), "in.jsonl", "out.jsonl")
-    assert status == 5
+    wanted = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "b"}}
+    (cluster.root / "in.jsonl").write_text(json.dumps(wanted) + "\n")
+    status, output = cluster.run(cluster.script("batch", {}), "in.jsonl", "out.jsonl")
+    assert status == 70
+    assert "The engine ended with status 5 while it was starting." in output
     assert not (cluster.root / "out.jsonl").exists()
 
 

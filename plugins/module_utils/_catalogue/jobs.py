@@ -150,13 +150,12 @@ def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
 
 
 def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The job that answers a file of requests. The script puts `-i IN -o OUT` between `command` and `options`."""
+    """The job that answers a file of requests. `argv` is the engine's command line, which gets a socket to listen on."""
     _checked(entry)
     site = complete_site(site)
     job = _job("batch", entry, site)
-    job["command"] = [f"{site['venv']}/bin/vllm", "run-batch"]
-    options = ["--model", entry["model_id"], *_engine_options(entry, site)]
-    job["options"] = [*options, *site["engine_args"], *entry["extra_args"]]
+    argv = [f"{site['venv']}/bin/vllm", "serve", entry["model_id"], *_engine_options(entry, site)]
+    job["argv"] = [*argv, *site["engine_args"], *entry["extra_args"]]
     return job
 
 

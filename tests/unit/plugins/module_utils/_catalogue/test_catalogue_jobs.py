@@ -95,7 +95,7 @@ def test_slurm_option(changes: dict[str, t.Any], site: dict[str, t.Any], option:
 )
 def test_flag(changes: dict[str, t.Any], flag: str, value: str) -> None:
     assert value_of(serve(**changes)["argv"], flag) == value
-    assert value_of(batch_job(entry(**changes), {})["options"], flag) == value
+    assert value_of(batch_job(entry(**changes), {})["argv"], flag) == value
 
 
 @pytest.mark.parametrize(
@@ -157,10 +157,9 @@ def test_endpoint_record() -> None:
 
 def test_batch_job() -> None:
     job = batch_job(entry(), {})
-    assert job["command"] == ["/opt/vllm/venv/bin/vllm", "run-batch"]
-    assert job["options"][:2] == ["--model", "microsoft/Phi-3-mini-4k-instruct"]
+    assert job["argv"][:3] == ["/opt/vllm/venv/bin/vllm", "serve", "microsoft/Phi-3-mini-4k-instruct"]
     assert dict(job["sbatch"])["job-name"] == "vllm-batch-phi3"
-    assert "--port" not in job["options"]
+    assert not {"--port", "--host"} & set(job["argv"])
 
 
 @pytest.mark.parametrize(
