@@ -37,6 +37,9 @@ BATCH_ENGINE = Path(__file__).parent / "roles" / "vllm" / "fake_batch_engine.py"
 KEY = "canary-api-key-7f3a"
 BUILDERS = {"serve": serve_job, "batch": batch_job}
 
+PIPELINE = {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}
+HYBRID = {"data_parallel_size": 4, "backend": "rpc", "data_parallel_balancing": "hybrid"}
+
 ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
     "phi3": (
         {
@@ -68,6 +71,23 @@ ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
         {"name": "cpu", "model_id": "lab/tiny", "port": 8003, "max_model_len": 256},
         {"device": "cpu", "cpus_per_task": 1, "api_key_file": "", "engine_args": ["--enforce-eager"]},
     ),
+    "replicas": (
+        {"name": "two", "model_id": "lab/tiny", "port": 8004, "replicas": 2},
+        {"cache_dir": "/var/cache/vllm"},
+    ),
+    "multi-node": (
+        {"name": "maverick", "model_id": "lab/maverick", "port": 8005, "gpus": 4, "nodes": 2, **PIPELINE},
+        {"interface": "ib*"},
+    ),
+    "rpc": (
+        {"name": "moe", "model_id": "lab/moe", "port": 8006, "nodes": 2, "data_parallel_size": 4, "backend": "rpc"},
+        {},
+    ),
+    "hybrid": (
+        {"name": "moe", "model_id": "lab/moe", "port": 8006, "nodes": 2, **HYBRID, "expert_parallel": True},
+        {},
+    ),
+    "ray": ({"name": "llama", "model_id": "lab/llama", "port": 8007, "gpus": 4, "nodes": 2, "backend": "ray"}, {}),
 }
 
 
@@ -80,14 +100,20 @@ def render(kind: str, job: dict[str, t.Any]) -> str:
     environment.filters["comment"] = CoreFilters().filters()["comment"]
     environment.filters["llmops.cluster.sh_word"] = sh_word
     environment.filters["llmops.cluster.sh_lines"] = sh_lines
-    return environment.get_template(f"{kind}.sh.j2").render(__vllm_jobs_job=job, ansible_managed="Ansible managed")
+    template = job.get("template", f"{kind}.sh.j2")
+    return environment.get_template(template).render(__vllm_jobs_job=job, ansible_managed="Ansible managed")
 
 
 def job_of(kind: str, entry: dict[str, t.Any], site: dict[str, t.Any]) -> dict[str, t.Any]:
     return BUILDERS[kind](catalogue_plan([entry])[0], site)
 
 
-CASES = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, name in itertools.product(BUILDERS, ENTRIES)]
+CASES = [
+    pytest.param(kind, name, id=f"{kind}-{name}")
+    for kind, name in itertools.product(BUILDERS, ENTRIES)
+    # What runs on each of several nodes is shown by the serving script alone.
+    if kind == "serve" or name in ("phi3", "four-gpus", "cpu")
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
