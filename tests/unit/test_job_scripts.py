@@ -32,8 +32,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.words im
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "roles" / "vllm_jobs" / "templates"
 GOLDEN = Path(__file__).parent / "golden"
-BATCH = ROOT / "roles" / "vllm" / "files" / "batch" / "answer-requests"
-BATCH_ENGINE = Path(__file__).parent / "roles" / "vllm" / "fake_batch_engine.py"
+BATCH_ENGINE = Path(__file__).parent / "roles" / "vllm_jobs" / "fake_batch_engine.py"
 KEY = "canary-api-key-7f3a"
 BUILDERS = {"serve": serve_job, "batch": batch_job}
 
@@ -158,6 +157,8 @@ class Cluster:
         for folder in ("venv/bin", "stubs", "jobs/outputs", "jobs/endpoints", "models/models--lab--tiny/snapshots"):
             (root / folder).mkdir(parents=True)
         (root / "key").write_text(f"{KEY}\n")
+        (root / "venv/bin/python").symlink_to(sys.executable)
+        (root / "jobs/llmops_batch").symlink_to(TEMPLATES.parent / "files" / "llmops_batch")
         # The step's shell gets signals from Slurm alone, so scancel goes to it and not to the script.
         self.stub(
             "stubs/srun",
@@ -179,8 +180,7 @@ class Cluster:
     def script(self, kind: str, entry: dict[str, t.Any], **site: t.Any) -> Path:
         path = self.root / f"{kind}.sh"
         found = {"name": "tiny", "model_id": "lab/tiny", "port": 8000, **entry}
-        text = render(kind, job_of(kind, found, {**self.site, **site}))
-        path.write_text(text.replace("/usr/local/libexec/llmops/answer-requests", str(BATCH)))
+        path.write_text(render(kind, job_of(kind, found, {**self.site, **site})))
         return path
 
     def start(self, script: Path, *words: str) -> subprocess.Popen[str]:

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import socket
-import sys
 import time
 import typing as t
 from pathlib import Path
@@ -61,7 +60,6 @@ class Nodes(Cluster):
         self.stub("stubs/ip", IP)
         self.stub("stubs/scontrol", 'printf "%s\\n" $SLURM_JOB_NODELIST')
         self.stub("stubs/scancel", 'printf "%s\\0" "$@" >"$ROOT/scancel"; kill -TERM $(cat "$ROOT/step")')
-        (root / "venv/bin/python").symlink_to(sys.executable)
         (root / "jobs/llmops_node").symlink_to(ROOT / "roles/vllm_jobs/files/llmops_node")
         self.engine_that("exit 0")
 

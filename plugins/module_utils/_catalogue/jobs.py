@@ -145,9 +145,14 @@ def replica_names(job_name: str, replicas: int) -> list[str]:
     return [job_name, *(f"{job_name}+{number}" for number in range(2, replicas + 1))]
 
 
+def _python(site: Mapping[str, t.Any], program: str) -> list[str]:
+    """A program of the role, a folder beside the scripts. It leaves nothing in that folder."""
+    return [f"{site['venv']}/bin/python", "-B", f"{site['dir']}/{program}"]
+
+
 def _program(entry: Mapping[str, t.Any], site: Mapping[str, t.Any], topology: Topology) -> list[str]:
     """What runs on each node of the job, and what it is told of the site."""
-    words = [f"{site['venv']}/bin/python", "-B", f"{site['dir']}/llmops_node"]
+    words = _python(site, "llmops_node")
     words += ["--port", str(entry["port"]), "--port-range", site["port_range"]]
     interface = entry["interface"] or site["interface"]
     words += ["--interface", interface] if interface else []
@@ -193,7 +198,7 @@ def has_batch(entry: Mapping[str, t.Any]) -> bool:
 
 
 def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The job that answers a file of requests. `argv` is the engine's command line, which gets a socket to listen on."""
+    """The job that answers a file of requests. `argv` is the engine, which gets a socket to listen on."""
     _checked(entry)
     if not has_batch(entry):
         raise NotInThisReleaseError(
@@ -204,6 +209,7 @@ def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     job = _job("batch", entry, site)
     argv = [f"{site['venv']}/bin/vllm", "serve", entry["model_id"], *_engine_options(entry, site)]
     job["argv"] = [*argv, *site["engine_args"], *entry["extra_args"]]
+    job["program"] = _python(site, "llmops_batch")
     return job
 
 

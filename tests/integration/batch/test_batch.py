@@ -84,7 +84,7 @@ def test_a_batch_goes_on_where_it_was_killed(site: Cluster, requests: str) -> No
     while time.monotonic() < ends and int(site.run("ctl", f"cat {part} 2>/dev/null | wc -l")) < 5:
         time.sleep(0.1)
     # The engine is not told, and ends with the step all the same. A folder with a dead socket stays in /tmp.
-    site.run("gpu2", "pkill -KILL --full libexec/llmops/[a]nswer-requests")
+    site.run("gpu2", "pkill -KILL --full vllm-jobs/[l]lmops_batch")
     assert wait_for_end(site, job) == "FAILED", output(site, job)
     assert engines(site) == before
     answered = len(site.run("ctl", f"cat {part}").splitlines())

@@ -49,7 +49,10 @@ engine=(
     --tensor-parallel-size 1
 )
 
-answer_requests=/usr/local/libexec/llmops/answer-requests
+program=(
+    /opt/vllm/venv/bin/python -B /home/vllm/vllm-jobs/llmops_batch
+)
+
 # A task that fails leaves the others at work: what they answer need not be asked again.
-srun --ntasks="${SLURM_NTASKS:-1}" --kill-on-bad-exit=0 "$answer_requests" "$requests" "$answers" -- "${engine[@]}"
-"$answer_requests" --finish "$requests" "$answers"
+srun --ntasks="${SLURM_NTASKS:-1}" --kill-on-bad-exit=0 "${program[@]}" "$requests" "$answers" -- "${engine[@]}"
+"${program[@]}" --finish "$requests" "$answers"

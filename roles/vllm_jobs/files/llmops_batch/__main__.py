@@ -1,7 +1,7 @@
 # Copyright: llmops.cluster maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line."""
+"""The command line. Run as a folder: python .../llmops_batch REQUESTS ANSWERS -- ENGINE..."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import __doc__ as about
-from .answers import finish
-from .errors import BatchError
-from .run import answer_all
+# Run by its path: the folder above is not where Python looks.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from llmops_batch import __doc__ as about
+from llmops_batch.answers import finish
+from llmops_batch.errors import BatchError
+from llmops_batch.run import answer_all
 
 # More than an engine runs at once (max_num_seqs) only waits inside it.
 CONCURRENCY = 256
@@ -20,6 +23,7 @@ CONCURRENCY = 256
 
 def main() -> int:
     parser = argparse.ArgumentParser(
+        prog="llmops_batch",
         usage="%(prog)s [--concurrency N] REQUESTS ANSWERS -- ENGINE...\n       %(prog)s --finish REQUESTS ANSWERS",
         description=about,
         formatter_class=argparse.RawDescriptionHelpFormatter,

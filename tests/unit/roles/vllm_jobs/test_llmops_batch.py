@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.cluster.roles.vllm.files.batch.llmops_batch.requests import check_line
-from ansible_collections.llmops.cluster.roles.vllm.files.batch.llmops_batch.run import Tally
+from llmops_batch.requests import check_line
+from llmops_batch.run import Tally
 
-from tests.unit.roles.vllm.fake_batch_engine import DIES, FAILS, IS_SLOW, REFUSES
+from tests.unit.roles.vllm_jobs.fake_batch_engine import DIES, FAILS, IS_SLOW, REFUSES
 
 ROOT = Path(__file__).parents[4]
-PROGRAM = ROOT / "roles/vllm/files/batch/answer-requests"
+PROGRAM = ROOT / "roles/vllm_jobs/files/llmops_batch"
 ENGINE = Path(__file__).with_name("fake_batch_engine.py")
 
 
@@ -42,7 +42,7 @@ class Job:
 
     def start(self, *, rank: int = 0, ranks: int = 1) -> subprocess.Popen[str]:
         engine = [sys.executable, str(ENGINE), str(self.log)]
-        argv = [sys.executable, "-I", str(PROGRAM), "--concurrency=4", str(self.requests), str(self.answers), "--"]
+        argv = [sys.executable, "-B", str(PROGRAM), "--concurrency=4", str(self.requests), str(self.answers), "--"]
         environment = {**os.environ, "SLURM_PROCID": str(rank), "SLURM_STEP_NUM_TASKS": str(ranks)}
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen([*argv, *engine], env=environment, **pipes)
@@ -53,7 +53,7 @@ class Job:
         return process.returncode, output
 
     def finish(self) -> tuple[int, str]:
-        argv = [sys.executable, "-I", str(PROGRAM), "--finish", str(self.requests), str(self.answers)]
+        argv = [sys.executable, "-B", str(PROGRAM), "--finish", str(self.requests), str(self.answers)]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
         return done.returncode, done.stdout
 
