@@ -10,7 +10,12 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import CatalogueError
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import batch_job, job_problems, serve_job
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import (
+    batch_job,
+    job_problems,
+    serve_job,
+    serving_jobs,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.plan import catalogue_plan
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.validate import catalogue_problems
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.words import sh_lines, sh_word
@@ -34,5 +39,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """The filters by name."""
-        functions = (batch_job, catalogue_plan, catalogue_problems, job_problems, serve_job, sh_lines, sh_word)
+        functions = (
+            *(batch_job, catalogue_plan, catalogue_problems, job_problems, serve_job, serving_jobs),
+            *(sh_lines, sh_word),
+        )
         return {function.__name__: _filter(function) for function in functions}

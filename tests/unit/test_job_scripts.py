@@ -32,8 +32,12 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.words im
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "roles" / "vllm_jobs" / "templates"
 GOLDEN = Path(__file__).parent / "golden"
+BATCH_ENGINE = Path(__file__).parent / "roles" / "vllm_jobs" / "fake_batch_engine.py"
 KEY = "canary-api-key-7f3a"
 BUILDERS = {"serve": serve_job, "batch": batch_job}
+
+PIPELINE = {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}
+HYBRID = {"data_parallel_size": 4, "backend": "rpc", "data_parallel_balancing": "hybrid"}
 
 ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
     "phi3": (
@@ -66,6 +70,23 @@ ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
         {"name": "cpu", "model_id": "lab/tiny", "port": 8003, "max_model_len": 256},
         {"device": "cpu", "cpus_per_task": 1, "api_key_file": "", "engine_args": ["--enforce-eager"]},
     ),
+    "replicas": (
+        {"name": "two", "model_id": "lab/tiny", "port": 8004, "replicas": 2},
+        {"cache_dir": "/var/cache/vllm"},
+    ),
+    "multi-node": (
+        {"name": "maverick", "model_id": "lab/maverick", "port": 8005, "gpus": 4, "nodes": 2, **PIPELINE},
+        {"interface": "ib*"},
+    ),
+    "rpc": (
+        {"name": "moe", "model_id": "lab/moe", "port": 8006, "nodes": 2, "data_parallel_size": 4, "backend": "rpc"},
+        {},
+    ),
+    "hybrid": (
+        {"name": "moe", "model_id": "lab/moe", "port": 8006, "nodes": 2, **HYBRID, "expert_parallel": True},
+        {},
+    ),
+    "ray": ({"name": "llama", "model_id": "lab/llama", "port": 8007, "gpus": 4, "nodes": 2, "backend": "ray"}, {}),
 }
 
 
@@ -78,14 +99,20 @@ def render(kind: str, job: dict[str, t.Any]) -> str:
     environment.filters["comment"] = CoreFilters().filters()["comment"]
     environment.filters["llmops.cluster.sh_word"] = sh_word
     environment.filters["llmops.cluster.sh_lines"] = sh_lines
-    return environment.get_template(f"{kind}.sh.j2").render(__vllm_jobs_job=job, ansible_managed="Ansible managed")
+    template = job.get("template", f"{kind}.sh.j2")
+    return environment.get_template(template).render(__vllm_jobs_job=job, ansible_managed="Ansible managed")
 
 
 def job_of(kind: str, entry: dict[str, t.Any], site: dict[str, t.Any]) -> dict[str, t.Any]:
     return BUILDERS[kind](catalogue_plan([entry])[0], site)
 
 
-CASES = [pytest.param(kind, name, id=f"{kind}-{name}") for kind, name in itertools.product(BUILDERS, ENTRIES)]
+CASES = [
+    pytest.param(kind, name, id=f"{kind}-{name}")
+    for kind, name in itertools.product(BUILDERS, ENTRIES)
+    # What runs on each of several nodes is shown by the serving script alone.
+    if kind == "serve" or name in ("phi3", "four-gpus", "cpu")
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -130,6 +157,8 @@ class Cluster:
         for folder in ("venv/bin", "stubs", "jobs/outputs", "jobs/endpoints", "models/models--lab--tiny/snapshots"):
             (root / folder).mkdir(parents=True)
         (root / "key").write_text(f"{KEY}\n")
+        (root / "venv/bin/python").symlink_to(sys.executable)
+        (root / "jobs/llmops_batch").symlink_to(TEMPLATES.parent / "files" / "llmops_batch")
         # The step's shell gets signals from Slurm alone, so scancel goes to it and not to the script.
         self.stub(
             "stubs/srun",
@@ -232,18 +261,19 @@ def test_engine_receives_200_nasty_values_and_nothing_else_runs(cluster: Cluster
 
 
 def test_batch_engine_receives_nasty_values_and_file_names(cluster: Cluster) -> None:
-    cluster.engine('while [[ $1 != -o ]]; do shift; done; echo answer >"$2"')
+    cluster.engine(f'exec "{sys.executable}" "{BATCH_ENGINE}" "$ROOT/asked" --uds "${{@: -1}}"')
     words = list(itertools.chain.from_iterable(("--option", value) for value in nasty_values(40)))
     requests = cluster.root / "$(touch canary) 'in'.jsonl"
-    requests.write_text("{}\n")
+    wanted = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "b"}}
+    requests.write_text(json.dumps(wanted) + "\n")
     answers = cluster.root / "`touch canary`.jsonl"
     script = cluster.script("batch", {"extra_args": words})
     status, output = cluster.run(script, str(requests), str(answers))
     assert status == 0, output
     argv = cluster.words("argv")
-    assert argv[:5] == ["run-batch", "-i", str(requests), "-o", f"{answers}.part"]
-    assert argv[-len(words) :] == words
-    assert answers.read_text() == "answer\n"
+    assert argv[:2] == ["serve", "lab/tiny"]
+    assert argv[-len(words) - 2 : -1] == [*words, "--uds"]
+    assert json.loads(answers.read_text())["response"]["body"]["choices"] == [{"text": "to b"}]
     assert not list(cluster.root.rglob("canary"))
 
 
@@ -382,9 +412,11 @@ def test_batch_says_how_it_is_called(cluster: Cluster, words: tuple[str, ...], s
 
 def test_a_failing_batch_leaves_no_answers(cluster: Cluster) -> None:
     cluster.engine("exit 5")
-    (cluster.root / "in.jsonl").write_text("{}\n")
-    status, _output = cluster.run(cluster.script("batch", {}), "in.jsonl", "out.jsonl")
-    assert status == 5
+    wanted = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "b"}}
+    (cluster.root / "in.jsonl").write_text(json.dumps(wanted) + "\n")
+    status, output = cluster.run(cluster.script("batch", {}), "in.jsonl", "out.jsonl")
+    assert status == 70
+    assert "The engine ended with status 5 while it was starting." in output
     assert not (cluster.root / "out.jsonl").exists()
 
 

@@ -15,11 +15,15 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors i
     NotInThisReleaseError,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import read_table
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.parallel import not_in_this_release
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import (
     MODEL_KEYS,
     SITE_KEYS,
     SITE_PREFIX,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.topology import (
+    Topology,
+    faults,
+    topology_of,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.values import empty_value
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.words import sbatch_value
@@ -49,9 +53,9 @@ def _checked(entry: Mapping[str, t.Any]) -> None:
             f"Rendering the job of {entry.get('name', 'a model')} failed: the entry lacks {', '.join(missing)}. "
             "Pass it through llmops.cluster.catalogue_plan first."
         )
-    limit = not_in_this_release(entry)
-    if limit:
-        raise NotInThisReleaseError(f"Rendering the job of {entry['name']} failed: {limit}.")
+    found = list(faults(entry))
+    if found:
+        raise NotInThisReleaseError(f"Rendering the job of {entry['name']} failed: {'; '.join(found)}.")
 
 
 def _sbatch(kind: str, entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> list[list[str]]:
@@ -72,6 +76,9 @@ def _sbatch(kind: str, entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) ->
         ("error", f"{outputs}.err"),
         ("open-mode", "append"),
     ]
+    if entry["nodes"] > 1:
+        # A server is all of its nodes, each with all of its processes under one task.
+        wanted.insert(6, ("ntasks-per-node", 1))
     options = [[option, sbatch_value(option, value)] for option, value in wanted if value not in ("", None)]
     options.append(["requeue" if site["requeue"] else "no-requeue", ""])
     return options
@@ -128,7 +135,31 @@ def _job(kind: str, entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> di
         "served_names": names,
         "port": entry["port"],
         "outputs_dir": f"{site['dir']}/outputs",
+        "cache_dir": site["cache_dir"],
+        "venv": site["venv"],
     }
+
+
+def replica_names(job_name: str, replicas: int) -> list[str]:
+    """The job of each replica. No name of a model holds a '+', so none can be mistaken for another model's."""
+    return [job_name, *(f"{job_name}+{number}" for number in range(2, replicas + 1))]
+
+
+def _python(site: Mapping[str, t.Any], program: str) -> list[str]:
+    """A program of the role, a folder beside the scripts. It leaves nothing in that folder."""
+    return [f"{site['venv']}/bin/python", "-B", f"{site['dir']}/{program}"]
+
+
+def _program(entry: Mapping[str, t.Any], site: Mapping[str, t.Any], topology: Topology) -> list[str]:
+    """What runs on each node of the job, and what it is told of the site."""
+    words = _python(site, "llmops_node")
+    words += ["--port", str(entry["port"]), "--port-range", site["port_range"]]
+    interface = entry["interface"] or site["interface"]
+    words += ["--interface", interface] if interface else []
+    if site["preflight"] == "collective":
+        words += ["--collective", "nccl" if site["device"] == "cuda" else "gloo"]
+    words += ["--drain-seconds", str(site["shutdown_timeout"])]
+    return [*words, *topology.settings]
 
 
 def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -136,27 +167,49 @@ def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     _checked(entry)
     site = complete_site(site)
     job = _job("serve", entry, site)
+    topology = topology_of(entry, site)
     argv = [f"{site['venv']}/bin/vllm", "serve", entry["model_id"]]
-    argv += ["--host", site["host"], "--port", str(entry["port"])]
+    # Where it listens is then said on the node, with the rest that only the node knows.
+    argv += ["--host", site["host"], "--port", str(entry["port"])] if topology is None else []
     argv += _engine_options(entry, site)
     argv += ["--shutdown-timeout", str(site["shutdown_timeout"])]
     job["argv"] = [*argv, *site["engine_args"], *entry["extra_args"]]
+    job["template"] = "serve.sh.j2" if topology is None else "serve_nodes.sh.j2"
+    job["job_names"] = replica_names(job["job_name"], entry["replicas"])
+    job["port_moves"] = topology is not None
+    if topology is not None:
+        job["nodes"] = entry["nodes"]
+        job["topology"] = topology.plain()
+        job["program"] = _program(entry, site, topology)
     job["api_key_file"] = site["api_key_file"]
     job["endpoints_dir"] = f"{site['dir']}/endpoints"
     # The part of the endpoint record that is known now; the job adds where and when it runs.
     known = {name: job[name] for name in ("job_name", "model_id", "name", "port", "revision")}
+    if topology is not None:
+        # A replica's job has a name of its own, which Slurm tells the script.
+        del known["job_name"]
     job["endpoint"] = json.dumps({**known, "models": job["served_names"]}, sort_keys=True)
     return job
 
 
+def has_batch(entry: Mapping[str, t.Any]) -> bool:
+    """Whether requests out of a file can be answered: by an engine on one node."""
+    return entry.get("nodes") == 1 and entry.get("backend") != "ray"
+
+
 def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """The job that answers a file of requests. The script puts `-i IN -o OUT` between `command` and `options`."""
+    """The job that answers a file of requests. `argv` is the engine, which gets a socket to listen on."""
     _checked(entry)
+    if not has_batch(entry):
+        raise NotInThisReleaseError(
+            f"Rendering the batch job of {entry['name']} failed: nodes: {entry['nodes']} with backend: "
+            f"{entry['backend']} found; batches run on one node, allowed are nodes: 1 and backend: mp or rpc."
+        )
     site = complete_site(site)
     job = _job("batch", entry, site)
-    job["command"] = [f"{site['venv']}/bin/vllm", "run-batch"]
-    options = ["--model", entry["model_id"], *_engine_options(entry, site)]
-    job["options"] = [*options, *site["engine_args"], *entry["extra_args"]]
+    argv = [f"{site['venv']}/bin/vllm", "serve", entry["model_id"], *_engine_options(entry, site)]
+    job["argv"] = [*argv, *site["engine_args"], *entry["extra_args"]]
+    job["program"] = _python(site, "llmops_batch")
     return job
 
 
@@ -168,9 +221,16 @@ def job_problems(entries: Sequence[Mapping[str, t.Any]], site: Mapping[str, t.An
         return str(error).splitlines()
     problems: list[str] = []
     for entry in entries:
-        for job in (serve_job, batch_job):
+        for job in (serve_job, batch_job) if has_batch(entry) else (serve_job,):
             try:
                 job(entry, site)
             except CatalogueError as error:
                 problems.append(str(error))
     return list(dict.fromkeys(problems))
+
+
+def serving_jobs(
+    entries: Sequence[Mapping[str, t.Any]], site: Mapping[str, t.Any]
+) -> list[tuple[Mapping[str, t.Any], str]]:
+    """Each entry with the name of each job that serves it, in order."""
+    return [(entry, name) for entry in entries for name in serve_job(entry, site)["job_names"]]

@@ -40,15 +40,3 @@ def settle(entry: Mapping[str, t.Any]) -> tuple[dict[str, int], str | None]:
             f"{tensor * pipeline * data}, but gpus {gpus} x nodes {nodes} = {total}; allowed is the same number"
         )
     return {"gpus": gpus, "tensor_parallel_size": tensor}, None
-
-
-def not_in_this_release(entry: Mapping[str, t.Any]) -> str | None:
-    """What a well formed entry asks for that this release cannot run yet."""
-    for key, value, allowed in (
-        ("nodes", entry["nodes"], 1),
-        ("replicas", entry["replicas"], 1),
-        ("backend", entry["backend"], "mp"),
-    ):
-        if value != allowed:
-            return f"{key}: {value} found; this release serves a model on one node only, allowed is {key}: {allowed}"
-    return None

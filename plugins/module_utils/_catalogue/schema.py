@@ -27,6 +27,10 @@ COMMIT_PATTERN = r"[0-9a-f]{40}"
 DTYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
 KV_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 BACKENDS = ("mp", "ray", "rpc")
+BALANCING = ("internal", "hybrid", "external")
+# Interfaces by name or pattern (ib*, eth?), or networks (10.1.0.0/16), the first that is there.
+INTERFACE_PATTERN = r"[A-Za-z0-9*?][A-Za-z0-9_.@*?/-]{0,63}(?:,[A-Za-z0-9*?][A-Za-z0-9_.@*?/-]{0,63})*"
+_INTERFACES = "names of interfaces, patterns such as ib* or networks such as 10.1.0.0/16, with commas between"
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,23 @@ MODEL_KEYS: t.Final = _table(
         choices=BACKENDS,
     ),
     Key(
+        "data_parallel_balancing",
+        "str",
+        "Who spreads requests over data parallel copies on several nodes: the engine behind one API, or whoever is in "
+        "front of an API on each node (hybrid: the engine spreads them over the node's own copies).",
+        "vLLM data parallel deployment",
+        default="internal",
+        choices=BALANCING,
+    ),
+    Key(
+        "interface",
+        "str",
+        "Network between the nodes of one server. Unset: vllm_jobs_interface, else the route to the other nodes.",
+        "this collection",
+        pattern=INTERFACE_PATTERN,
+        allowed=_INTERFACES,
+    ),
+    Key(
         "quantization",
         "str",
         "Method of the quantised weights. Unset: what the model's own configuration says.",
@@ -259,7 +280,7 @@ MODEL_KEYS: t.Final = _table(
         flag="--trust-remote-code",
         defaultable=False,
     ),
-    Key("replicas", "int", "Servers of this model.", "this collection", default=1, minimum=1, maximum=1024),
+    Key("replicas", "int", "Servers of this model, each a job.", "this collection", default=1, minimum=1, maximum=1024),
     Key(
         "time",
         "str",
@@ -351,6 +372,12 @@ SITE_KEYS: t.Final = _table(
     _path("venv", "/opt/vllm/venv", "Virtual environment of the engine on the compute nodes."),
     _path("models_dir", "/opt/models", "Model cache on the compute nodes."),
     _path("dir", "/home/vllm/vllm-jobs", "Folder of the job scripts and their outputs."),
+    _path(
+        "cache_dir",
+        "",
+        "Folder on each node's own disk for what the engine compiles, by engine and hardware. Empty: the engine's own, "
+        "in the home of the user.",
+    ),
     _path("api_key_file", "/etc/llmops/vllm-api-key", "File with the API key, read inside the job. Empty: no key."),
     Key(
         "host",
@@ -375,6 +402,42 @@ SITE_KEYS: t.Final = _table(
         "gpu",
         pattern=r"[A-Za-z0-9_]+(?::[A-Za-z0-9_.-]+)?",
         allowed="'gpu' or 'gpu:type'",
+    ),
+    Key(
+        "interface",
+        "str",
+        "Network between the nodes of one server, for models that name none. Empty: the route to the other nodes.",
+        "this collection",
+        "",
+        pattern=INTERFACE_PATTERN,
+        allowed=_INTERFACES,
+    ),
+    Key(
+        "port_range",
+        "str",
+        "Ports of which jobs lease what they need. Keep it free of the catalogue's ports and below those that the "
+        "kernel gives to clients (net.ipv4.ip_local_port_range).",
+        "this collection",
+        "20000-29999",
+        pattern=r"[1-9][0-9]{3,4}-[1-9][0-9]{3,4}",
+        allowed="quoted text: first and last port, as '20000-29999'",
+    ),
+    Key(
+        "port_moves",
+        "bool",
+        "Take a port of vllm_jobs_port_range where the model's own is busy, instead of failing. Always so for replicas "
+        "and for several nodes.",
+        "this collection",
+        False,
+    ),
+    Key(
+        "preflight",
+        "str",
+        "What nodes of one server try before weights load: each link between them, or also a sum over all of them by "
+        "NCCL (gloo on the CPU), which takes some seconds.",
+        "this collection",
+        "links",
+        choices=("links", "collective"),
     ),
     Key("requeue", "bool", "Start the job again when its node is lost.", "Slurm --requeue", True),
     Key(

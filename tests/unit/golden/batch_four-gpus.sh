@@ -4,6 +4,7 @@
 #
 # Answers a file of requests with Qwen/Qwen2.5-32B-Instruct at revision main.
 # Submit as the service user: sbatch batch_four-gpus.sh REQUESTS.jsonl [ANSWERS.jsonl]
+# Submitted again with the same files, it goes on where it was. With sbatch --nodes=N --ntasks=N N engines share the work.
 #SBATCH --job-name=vllm-batch-four-gpus
 #SBATCH --partition=gpu
 #SBATCH --account=llm
@@ -41,11 +42,8 @@ export VLLM_WORKER_MULTIPROC_METHOD=spawn
 # srun does not take the cores of the job from sbatch by itself.
 export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
 
-command=(
-    /opt/vllm/venv/bin/vllm run-batch
-)
-options=(
-    --model Qwen/Qwen2.5-32B-Instruct
+engine=(
+    /opt/vllm/venv/bin/vllm serve Qwen/Qwen2.5-32B-Instruct
     --served-model-name qwen four-gpus
     --revision main
     --dtype auto
@@ -54,7 +52,10 @@ options=(
     --limit-mm-per-prompt '{"image": 2}'
 )
 
-# The answers get their name when all of them are there.
-srun --ntasks=1 --kill-on-bad-exit=1 "${command[@]}" -i "$requests" -o "$answers.part" "${options[@]}"
-mv -f "$answers.part" "$answers"
-echo "Answers: $answers"
+program=(
+    /opt/vllm/venv/bin/python -B /home/vllm/vllm-jobs/llmops_batch
+)
+
+# A task that fails leaves the others at work: what they answer need not be asked again.
+srun --ntasks="${SLURM_NTASKS:-1}" --kill-on-bad-exit=0 "${program[@]}" "$requests" "$answers" -- "${engine[@]}"
+"${program[@]}" --finish "$requests" "$answers"

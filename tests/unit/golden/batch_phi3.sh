@@ -4,6 +4,7 @@
 #
 # Answers a file of requests with microsoft/Phi-3-mini-4k-instruct at revision f39ac1d28e925b323eae81227eaba4464caced4e.
 # Submit as the service user: sbatch batch_phi3.sh REQUESTS.jsonl [ANSWERS.jsonl]
+# Submitted again with the same files, it goes on where it was. With sbatch --nodes=N --ntasks=N N engines share the work.
 #SBATCH --job-name=vllm-batch-phi3
 #SBATCH --partition=gpu
 #SBATCH --nodes=1
@@ -38,11 +39,8 @@ export VLLM_WORKER_MULTIPROC_METHOD=spawn
 # srun does not take the cores of the job from sbatch by itself.
 export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
 
-command=(
-    /opt/vllm/venv/bin/vllm run-batch
-)
-options=(
-    --model microsoft/Phi-3-mini-4k-instruct
+engine=(
+    /opt/vllm/venv/bin/vllm serve microsoft/Phi-3-mini-4k-instruct
     --served-model-name microsoft/Phi-3-mini-4k-instruct phi3
     --revision f39ac1d28e925b323eae81227eaba4464caced4e
     --max-model-len 4096
@@ -51,7 +49,10 @@ options=(
     --tensor-parallel-size 1
 )
 
-# The answers get their name when all of them are there.
-srun --ntasks=1 --kill-on-bad-exit=1 "${command[@]}" -i "$requests" -o "$answers.part" "${options[@]}"
-mv -f "$answers.part" "$answers"
-echo "Answers: $answers"
+program=(
+    /opt/vllm/venv/bin/python -B /home/vllm/vllm-jobs/llmops_batch
+)
+
+# A task that fails leaves the others at work: what they answer need not be asked again.
+srun --ntasks="${SLURM_NTASKS:-1}" --kill-on-bad-exit=0 "${program[@]}" "$requests" "$answers" -- "${engine[@]}"
+"${program[@]}" --finish "$requests" "$answers"

@@ -13,7 +13,12 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors i
     CatalogueError,
     NotInThisReleaseError,
 )
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import batch_job, serve_job
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import (
+    batch_job,
+    job_problems,
+    serve_job,
+    serving_jobs,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.plan import catalogue_plan
 
 COMMIT = "f39ac1d28e925b323eae81227eaba4464caced4e"
@@ -95,7 +100,7 @@ def test_slurm_option(changes: dict[str, t.Any], site: dict[str, t.Any], option:
 )
 def test_flag(changes: dict[str, t.Any], flag: str, value: str) -> None:
     assert value_of(serve(**changes)["argv"], flag) == value
-    assert value_of(batch_job(entry(**changes), {})["options"], flag) == value
+    assert value_of(batch_job(entry(**changes), {})["argv"], flag) == value
 
 
 @pytest.mark.parametrize(
@@ -157,10 +162,9 @@ def test_endpoint_record() -> None:
 
 def test_batch_job() -> None:
     job = batch_job(entry(), {})
-    assert job["command"] == ["/opt/vllm/venv/bin/vllm", "run-batch"]
-    assert job["options"][:2] == ["--model", "microsoft/Phi-3-mini-4k-instruct"]
+    assert job["argv"][:3] == ["/opt/vllm/venv/bin/vllm", "serve", "microsoft/Phi-3-mini-4k-instruct"]
     assert dict(job["sbatch"])["job-name"] == "vllm-batch-phi3"
-    assert "--port" not in job["options"]
+    assert not {"--port", "--host"} & set(job["argv"])
 
 
 @pytest.mark.parametrize(
@@ -200,6 +204,13 @@ def test_an_entry_that_was_not_planned_is_refused() -> None:
         serve_job({"name": "phi3"}, {})
 
 
-def test_several_nodes_are_not_in_this_release() -> None:
-    with pytest.raises(NotInThisReleaseError, match="nodes: 2 found; this release serves a model on one node only"):
-        serve_job({**entry(), "nodes": 2}, {})
+def test_batches_run_on_one_node() -> None:
+    with pytest.raises(NotInThisReleaseError, match="nodes: 2 with backend: mp found; batches run on one node"):
+        batch_job(entry(nodes=2), {})
+    assert job_problems([entry(nodes=2)], {}) == []
+
+
+def test_each_replica_is_a_job() -> None:
+    assert [name for _entry, name in serving_jobs([entry(replicas=3), entry(name="b")], {})] == [
+        *("vllm-serve-phi3", "vllm-serve-phi3+2", "vllm-serve-phi3+3", "vllm-serve-b")
+    ]
