@@ -157,7 +157,6 @@ ExecStart=/opt/slurm/current/sbin/slurmd --systemd -b --conf-server ctl
 """
 
 
-@pytest.mark.slow
 def test_reboot_by_slurm(nodes: Nodes) -> None:
     """A job that runs there ends first, one that waits runs afterwards, and nobody has to put the node back."""
     folder = "/etc/systemd/system/slurmd.service.d"
