@@ -32,7 +32,10 @@ _NOISE = re.compile(r" *\d+ (?:\S+/)?(?:snapshots|[0-9a-f]{40})|Route: /|^\s*$|â
 
 @dataclass(frozen=True)
 class Fault:
-    """`edit`: of the job script, by sed. `options`: of sbatch. `act`: what is done to the job when it serves."""
+    """`edit`: of the job script, by sed. `options`: of sbatch. `act`: what is done to the job when it serves.
+
+    `says`: whether its log or its end is recorded. `also`: the cause that its end alone leads to.
+    """
 
     id: str
     edit: str = ""
@@ -41,6 +44,7 @@ class Fault:
     act: str = ""
     multi: bool = False
     says: str = "log"
+    also: str = ""
 
 
 def _flag(words: str) -> str:
@@ -80,7 +84,7 @@ ENGINE = (
     Fault("transformers-too-old", OTHER, prepare=_other_model(CONFIG.format("c['model_type'] = 'nosuch'"))),
     Fault("file-forbidden", OTHER, prepare=_other_model("chmod 000 config.json")),
     Fault("port-in-use", "s|--port [0-9]*|--port 6818|"),
-    Fault("host-out-of-memory", "s|^set -euo pipefail|set -euo pipefail; ulimit -v 3000000|"),
+    Fault("host-out-of-memory", "s|^set -euo pipefail|set -euo pipefail; ulimit -v 1000000|"),
     Fault("no-compiler", "s|--enforce-eager||"),
     Fault("hub-unreachable", f"s|HF_HUB_OFFLINE=1|HF_HUB_OFFLINE=0|; s|vllm serve {MODEL}|vllm serve llmops-lab/none|"),
     Fault(
@@ -98,10 +102,10 @@ ENGINE = (
         "killed", act="kill -KILL $(pgrep -f '^/opt/vllm/[^ ]*python[^ ]* /opt/vllm/venv/bin/vllm serve')", says="end"
     ),
     Fault("cancelled", act="scancel {job}", says="end"),
-    Fault("log-time-limit", options="--time=1"),
-    Fault("time-limit", options="--time=1", says="end"),
+    Fault("log-time-limit", options="--time=1", also="time-limit"),
     Fault(
         "log-node-failed",
+        also="node-failed",
         options="--no-requeue --nodelist=gpu2",
         act="scontrol update nodename={node} state=down reason=record",
     ),
@@ -177,8 +181,11 @@ class Recorder:
             print(f"{fault.id}: did not fail", flush=True)
             return
         found = self.facts(job)
+        end = states.ending_in_words(found.state, found.exit_code, found.signal)
+        if fault.also:
+            self.keep(f"{fault.also}.end", end)
         if fault.says == "end":
-            self.keep(f"{fault.id}.end", states.ending_in_words(found.state, found.exit_code, found.signal))
+            self.keep(f"{fault.id}.end", end)
             return
         outputs = f"{SCRIPTS}/outputs/serve_phi3_{job}"
         text = self.vllm(f"cat {outputs}.out {outputs}.err", check=False)
