@@ -16,7 +16,8 @@ def test_a_link_that_does_not_answer_is_named(server: Callable[..., Server]) -> 
     """An interface on both nodes that joins nothing: the nodes meet by their names, and that network fails."""
     found = server("blocked", nodes=2, tensor_parallel_size=2, interface="apart0")
     for number, host in enumerate(("gpu1", "gpu2"), 1):
-        add = f"ip link add apart0 type dummy && ip addr add 198.18.0.{number}/32 dev apart0 && ip link set apart0 up"
+        add = "ip link add apart0 type veth peer name apart1 && ip link set apart0 up && ip link set apart1 up"
+        add += f" && ip address add 198.18.0.{number}/32 dev apart0"
         found.cluster.run(host, add)
     try:
         play = found.deploy()
