@@ -30,6 +30,9 @@ LONGEST = 80
 _NOISE = re.compile(r" *\d+ (?:\S+/)?(?:snapshots|[0-9a-f]{40})|Route: /|^\s*$|█|non-default args")
 
 
+_ERROR = re.compile(r"\w(?:Error|Exception): |\berror: ")
+
+
 @dataclass(frozen=True)
 class Fault:
     """`edit`: of the job script, by sed. `options`: of sbatch. `act`: what is done to the job when it serves.
@@ -218,7 +221,8 @@ def tidy(text: str) -> str:
     """The part that matters: no lists of files and routes, and not more lines than one would read."""
     lines = [line.rsplit("\r", 1)[-1] for line in text.splitlines() if not _NOISE.search(line)]
     if len(lines) > LONGEST:
-        lines = [*lines[: LONGEST // 2], "...", *lines[-LONGEST // 2 :]]
+        first, middle, last = lines[: LONGEST // 4], lines[LONGEST // 4 : -LONGEST // 2], lines[-LONGEST // 2 :]
+        lines = [*first, "...", *[line for line in middle if _ERROR.search(line)], "...", *last]
     return "\n".join(lines)
 
 
