@@ -112,8 +112,6 @@ ENGINE = (
         options="--no-requeue --nodelist=gpu2",
         act="scontrol update nodename={node} state=down reason=record",
     ),
-    Fault("slurm-memory-limit", options="--mem=200M", says="end"),
-    Fault("folder-missing", options="--chdir=/none"),
     Fault("output-folder-missing", options="--output=/none/%j.out --error=/none/%j.err", says="end"),
     Fault("step-not-started", "s|srun --ntasks=1|srun --ntasks=1 --cpus-per-task=64|"),
 )

@@ -210,13 +210,6 @@ ENDINGS: tuple[Cause, ...] = (
         rank=LIKELY,
     ),
     Cause(
-        "folder-missing",
-        r"couldn't chdir to [`'](?P<path>[^']+)'",
-        "The folder of the jobs is missing on the node: {path}.",
-        "Run deploy-vllm-models.yml, which makes it on every compute host.",
-        rank=LIKELY,
-    ),
-    Cause(
         "requests-unreadable",
         r"The file of requests (?P<path>.+) cannot be read on (?P<node>\S+) by (?P<user>\S+?)\.?$",
         "{user} cannot read {path} on {node}.",
