@@ -35,7 +35,7 @@ _ERROR = re.compile(r"\w(?:Error|Exception): |\berror: ")
 
 @dataclass(frozen=True)
 class Fault:
-    """`edit`: of the job script, by sed. `options`: of sbatch. `act`: what is done to the job when it serves.
+    """`edit`: of the job script, by sed. `options`: of sbatch. `act`: what is done to the job when its log says `at`.
 
     `says`: whether its log or its end is recorded. `also`: the cause that its end alone leads to.
     """
@@ -48,6 +48,7 @@ class Fault:
     multi: bool = False
     says: str = "log"
     also: str = ""
+    at: str = "startup complete"
 
 
 def _flag(words: str) -> str:
@@ -113,7 +114,12 @@ ENGINE = (
         act="scontrol update nodename={node} state=down reason=record",
     ),
     Fault("output-folder-missing", options="--output=/none/%j.out --error=/none/%j.err", says="end"),
-    Fault("step-not-started", "s|srun --ntasks=1|srun --ntasks=1 --cpus-per-task=64|"),
+    Fault(
+        "step-not-started",
+        "s|srun --ntasks=1|srun --ntasks=1 --cpus-per-task=64|",
+        act="scancel {job}",
+        at="may never run",
+    ),
 )
 # Jobs that wait: options of sbatch, and what Slurm shall say of them.
 WAITING = {
@@ -173,7 +179,7 @@ class Recorder:
         job = self.submit(fault)
         if fault.act:
             log = f"{SCRIPTS}/outputs/serve_phi3_{job}"
-            self.until(lambda: "startup complete" in self.vllm(f"cat {log}.*", check=False))
+            self.until(lambda: fault.at in self.vllm(f"cat {log}.*", check=False))
             node = self.facts(job).batch_host
             command = fault.act.format(job=job, node=node)
             self.cluster.run("ctl" if command.startswith("sc") else node, command)
