@@ -30,9 +30,12 @@ LONGEST = 80
 _NOISE = re.compile(r" *\d+ (?:\S+/)?(?:snapshots|[0-9a-f]{40})|Route: /|^\s*$|█|non-default args")
 
 
+_ERROR = re.compile(r"\w(?:Error|Exception): |\berror: ")
+
+
 @dataclass(frozen=True)
 class Fault:
-    """`edit`: of the job script, by sed. `options`: of sbatch. `act`: what is done to the job when it serves.
+    """`edit`: of the job script, by sed. `options`: of sbatch. `act`: what is done to the job when its log says `at`.
 
     `says`: whether its log or its end is recorded. `also`: the cause that its end alone leads to.
     """
@@ -45,6 +48,7 @@ class Fault:
     multi: bool = False
     says: str = "log"
     also: str = ""
+    at: str = "startup complete"
 
 
 def _flag(words: str) -> str:
@@ -109,10 +113,13 @@ ENGINE = (
         options="--no-requeue --nodelist=gpu2",
         act="scontrol update nodename={node} state=down reason=record",
     ),
-    Fault("slurm-memory-limit", options="--mem=200M", says="end"),
-    Fault("folder-missing", options="--chdir=/none"),
     Fault("output-folder-missing", options="--output=/none/%j.out --error=/none/%j.err", says="end"),
-    Fault("step-not-started", "s|srun --ntasks=1|srun --ntasks=1 --cpus-per-task=64|"),
+    Fault(
+        "step-not-started",
+        "s|srun --ntasks=1|srun --ntasks=1 --cpus-per-task=64|",
+        act="scancel {job}",
+        at="may never run",
+    ),
 )
 # Jobs that wait: options of sbatch, and what Slurm shall say of them.
 WAITING = {
@@ -172,7 +179,7 @@ class Recorder:
         job = self.submit(fault)
         if fault.act:
             log = f"{SCRIPTS}/outputs/serve_phi3_{job}"
-            self.until(lambda: "startup complete" in self.vllm(f"cat {log}.*", check=False))
+            self.until(lambda: fault.at in self.vllm(f"cat {log}.*", check=False))
             node = self.facts(job).batch_host
             command = fault.act.format(job=job, node=node)
             self.cluster.run("ctl" if command.startswith("sc") else node, command)
@@ -218,7 +225,8 @@ def tidy(text: str) -> str:
     """The part that matters: no lists of files and routes, and not more lines than one would read."""
     lines = [line.rsplit("\r", 1)[-1] for line in text.splitlines() if not _NOISE.search(line)]
     if len(lines) > LONGEST:
-        lines = [*lines[: LONGEST // 2], "...", *lines[-LONGEST // 2 :]]
+        first, middle, last = lines[: LONGEST // 4], lines[LONGEST // 4 : -LONGEST // 2], lines[-LONGEST // 2 :]
+        lines = [*first, "...", *[line for line in middle if _ERROR.search(line)], "...", *last]
     return "\n".join(lines)
 
 

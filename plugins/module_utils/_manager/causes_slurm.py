@@ -202,18 +202,11 @@ ENDINGS: tuple[Cause, ...] = (
     ),
     Cause(
         "step-not-started",
-        r"srun: error: (?P<why>Unable to create step for job \d+: .+|Unable to confirm allocation.+|.*More "
-        r"processors requested.+)",
+        r"srun: (?:error: )?(?P<why>Unable to create step for job \d+: (?!Job/step already completing).+|"
+        r"Unable to confirm allocation.+|.*More processors requested.+|Job step's .+? may never run)",
         "Slurm did not start the engine inside its job: {why}.",
         "Compare cpus_per_task and gpus of {model} with the node (`scontrol show node`), and look at slurmd's log "
         "there.",
-        rank=LIKELY,
-    ),
-    Cause(
-        "folder-missing",
-        r"couldn't chdir to [`'](?P<path>[^']+)'",
-        "The folder of the jobs is missing on the node: {path}.",
-        "Run deploy-vllm-models.yml, which makes it on every compute host.",
         rank=LIKELY,
     ),
     Cause(
