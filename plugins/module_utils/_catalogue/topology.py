@@ -106,7 +106,7 @@ def _ray(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> Topology:
     """A Ray of the job's own: its folder, its ports, its processes. Nothing stops other people's."""
     ray = f"{site['venv']}/bin/ray"
     cpus = entry["cpus_per_task"] or site["cpus_per_task"]
-    start = [ray, "start", "--block", "--disable-usage-stats", "--node-ip-address", "{address}"]
+    start = [ray, "start", "--disable-usage-stats", "--node-ip-address", "{address}"]
     start += ["--temp-dir", "/tmp/ray-{job}", "--num-gpus", str(entry["gpus"]), "--num-cpus", str(cpus)]
     start += ["--node-manager-port", "{ray_node}", "--object-manager-port", "{ray_objects}"]
     start += ["--dashboard-agent-listen-port", "{ray_agent}", "--metrics-export-port", "{ray_metrics}"]
@@ -127,8 +127,10 @@ def _ray(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> Topology:
         settings=[
             *("--first-ports", "ray ray_client"),
             *("--own-ports", "ray_node ray_objects ray_agent ray_metrics ray_runtime ray_grpc"),
-            *("--wait-for", "ray", "--up-when", "ray_node"),
-            *("--env", "RAY_ADDRESS={first_address}:{first_ray}", "--remove", "/tmp/ray-{job}"),
+            *("--wait-for", "ray", "--daemon", "raylet", "--remove", "/tmp/ray-{job}"),
+            *("--env", "RAY_ADDRESS={first_address}:{first_ray}"),
+            # Whoever reaches an open Ray runs what they like in it.
+            *("--env", "RAY_AUTH_MODE=token", "--env", "RAY_AUTH_TOKEN={word}"),
         ],
     )
 

@@ -45,9 +45,11 @@ program=(
     --first-ports 'ray ray_client'
     --own-ports 'ray_node ray_objects ray_agent ray_metrics ray_runtime ray_grpc'
     --wait-for ray
-    --up-when ray_node
-    --env 'RAY_ADDRESS={first_address}:{first_ray}'
+    --daemon raylet
     --remove '/tmp/ray-{job}'
+    --env 'RAY_ADDRESS={first_address}:{first_ray}'
+    --env RAY_AUTH_MODE=token
+    --env 'RAY_AUTH_TOKEN={word}'
 )
 engine=(
     /opt/vllm/venv/bin/vllm serve lab/llama
@@ -69,7 +71,6 @@ others=(
 # What runs beside the engine on the first node, and instead of it on the others.
 beside=(
     /opt/vllm/venv/bin/ray start
-    --block
     --disable-usage-stats
     --node-ip-address '{address}'
     --temp-dir '/tmp/ray-{job}'
@@ -90,7 +91,6 @@ beside=(
 )
 instead=(
     /opt/vllm/venv/bin/ray start
-    --block
     --disable-usage-stats
     --node-ip-address '{address}'
     --temp-dir '/tmp/ray-{job}'

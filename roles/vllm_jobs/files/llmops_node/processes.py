@@ -69,6 +69,14 @@ class Processes:
         self._started.append(child)
         return child.pid
 
+    def named(self, name: str) -> int | None:
+        """A process below us that runs this program."""
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(OSError):
+                if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == name:
+                    return pid
+        return None
+
     def reap(self) -> None:
         """Notes who has ended: our own and those that we adopted."""
         with contextlib.suppress(ChildProcessError):

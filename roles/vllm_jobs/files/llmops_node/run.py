@@ -23,6 +23,7 @@ from llmops_node.errors import NodeError
 from llmops_node.keep import Keeper, say
 from llmops_node.processes import Processes, adopt_orphans
 
+_TRIES = 3
 _MARKS = ("--beside", "--instead", "--first", "--others", "--engine")
 
 
@@ -36,7 +37,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--wait-for", default="", help="a port of the first node that must answer before the rest starts"
     )
-    parser.add_argument("--up-when", default="", help="a port of its own that tells that another node is ready")
+    parser.add_argument("--daemon", default="", help="the process that --beside and --instead leave running")
     parser.add_argument("--servers", default="first", choices=["first", "every"], help="which nodes have an API")
     parser.add_argument("--copies", type=int, default=1, help="data parallel copies on each node")
     parser.add_argument("--collective", default="", choices=["", "gloo", "nccl"], help="what to try beyond the links")
@@ -158,6 +159,7 @@ class Node:
             "rank": self.rank,
             "start_rank": self.rank * self.options.copies,
             "job": self.job,
+            "word": os.environ.get("LLMOPS_MEETING", ""),
             "address": own.address,
             "first_address": first.address,
             **{f"first_{name}": port for name, port in first.ports.items()},
@@ -183,33 +185,52 @@ class Node:
         except OSError as error:
             say(f"Recording the endpoint in {path} failed: {error.strerror}; serving goes on.")
 
+    def environment(self, facts: dict[str, t.Any]) -> dict[str, str]:
+        """What all processes of this node are given."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("LLMOPS_")}
+        added = dict(word.split("=", 1) for word in command.fill(self.options.env, facts))
+        return {**own, **added} if self.alone else command.environment(own, self.place, added)
+
     def serve(self, members: Sequence[mesh.Member], processes: Processes, keeper: Keeper) -> int:
         """Starts this node's part and keeps it."""
         facts, parts = self.facts(members), self.parts
-        beside = command.fill(parts["--beside"], facts)
-        instead = command.fill(parts["--instead"], facts)
-        added = command.fill(parts["--first"] if self.rank == 0 else parts["--others"], facts)
-        argv = instead if instead and self.rank else [*parts["--engine"], *added]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LLMOPS_")}
-        if not self.alone:
-            added_here = dict(word.split("=", 1) for word in command.fill(self.options.env, facts))
-            environment = command.environment(environment, self.place, added_here)
+        environment = self.environment(facts)
         key = _key(self.options.key_file)
-        helper = processes.start(beside, environment) if beside and self.rank == 0 else None
-        if self.options.wait_for:
-            _wait_until_open(members[0].address, facts[f"first_{self.options.wait_for}"], 120, self.options.wait_for)
-        if self.rank == 0 and self.options.up_when:
+        if self.link is not None:
+            if parts["--instead"]:
+                port = facts[f"first_{self.options.wait_for}"]
+                _wait_until_open(members[0].address, port, 120, self.options.wait_for)
+                daemon = self.leave_daemon(command.fill(parts["--instead"], facts), environment, processes)
+                self.link.send("up")
+                return keeper.other(daemon, self.link)
+            return keeper.other(self.start_engine("--others", facts, {**environment, **key}, processes), self.link)
+        helper = None
+        if parts["--beside"]:
+            helper = self.leave_daemon(command.fill(parts["--beside"], facts), environment, processes)
             self._wait_for_others()
+        self.record(members)
+        return keeper.first(self.start_engine("--first", facts, {**environment, **key}, processes), helper, self.links)
+
+    def start_engine(
+        self, mark: str, facts: dict[str, t.Any], environment: dict[str, str], processes: Processes
+    ) -> int:
+        argv = [*self.parts["--engine"], *command.fill(self.parts[mark], facts)]
         say(f"{self.node} runs: {' '.join(argv)}")
-        if self.rank == 0:
-            self.record(members)
-        pid = processes.start(argv, {**environment, **key})
-        if self.link is None:
-            return keeper.first(pid, helper, self.links)
-        if self.options.up_when:
-            _wait_until_open(self.place.address, facts[self.options.up_when], 120, self.options.up_when)
-            self.link.send("up")
-        return keeper.other(pid, self.link)
+        return processes.start(argv, environment)
+
+    def leave_daemon(self, argv: list[str], environment: dict[str, str], processes: Processes) -> int:
+        """Runs a command that leaves a daemon, which is ours then, and returns the daemon's pid."""
+        say(f"{self.node} runs: {' '.join(argv)}")
+        # Ray gives itself half a minute to come up, which a busy machine may not be able to.
+        for _try in range(_TRIES):
+            status = processes.wait(processes.start(argv, environment), 180)
+            daemon = processes.named(self.options.daemon)
+            if status == 0 and daemon is not None:
+                return daemon
+            processes.end_all()
+        raise NodeError(
+            f"Starting {self.options.daemon} on {self.node} failed {_TRIES} times. The lines above tell why."
+        )
 
     def try_collective(self, members: Sequence[mesh.Member], processes: Processes) -> None:
         """Sums over all nodes with the library of the engine, before the engine starts."""
