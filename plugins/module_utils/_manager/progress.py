@@ -51,7 +51,7 @@ _LINES: tuple[tuple[Stage, re.Pattern[str]], ...] = (
     ("preparing", re.compile(r"init engine \(profile, create kv cache, warmup model\) took (?P<seconds>[\d.]+)")),
     ("preparing", re.compile(r"(?:Starting vLLM (?:API )?server|Started server process)")),
     ("answering", re.compile(r"Application startup complete")),
-    ("answering", re.compile(r"Running batch:" + _PERCENT)),
+    ("answering", re.compile(r"\d+ of \d+ answered \((?P<percent>\d{1,3})")),
 )
 
 

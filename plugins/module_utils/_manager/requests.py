@@ -14,9 +14,6 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_PROBLEMS = 5
-# What vLLM's run-batch answers; it leaves other paths out with an error for each request.
-_PATHS = ("/v1/chat/completions", "/v1/embeddings", "/v1/audio/transcriptions", "/v1/audio/translations")
-_ENDINGS = ("/score", "/rerank")
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,8 @@ def _fault(line: str, served: Sequence[str], ids: set[str]) -> str | None:
     if missing:
         return f"{', '.join(missing)} is missing"
     url = value["url"]
-    if url not in _PATHS and not (isinstance(url, str) and url.endswith(_ENDINGS)):
-        return f"url {url!r} is not answered in batches; {_PATHS[0]} is"
+    if not isinstance(url, str) or not url.startswith("/v1/"):
+        return f"url {url!r} is not answered in batches; /v1/chat/completions is"
     if value["custom_id"] in ids:
         return f"custom_id {value['custom_id']!r} is there twice"
     ids.add(value["custom_id"])

@@ -23,7 +23,7 @@ KINDS: tuple[Kind, ...] = ("serve", "batch")
 _FILE = re.compile(r"(serve|batch)_([A-Za-z0-9][A-Za-z0-9._-]*)\.sh")
 _DIRECTIVE = re.compile(r"^#SBATCH\s+--([a-z-]+)(?:[= ](.*?))?\s*$", re.MULTILINE)
 _ENDPOINT = re.compile(r"^endpoint=(.+)$", re.MULTILINE)
-_ENGINE = re.compile(r"^(?:engine|command)=\(\n(.*?)^\)$", re.MULTILINE | re.DOTALL)
+_ENGINE = re.compile(r"^engine=\(\n(.*?)^\)$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def parse_script(text: str, path: str) -> Script:
     kind, name = found
     options = {match[1]: match[2] or "" for match in _DIRECTIVE.finditer(text)}
     record = _record(text)
+    engine = _words(_ENGINE, text)
     port = record.get("port")
     served = record.get("models")
     return Script(
@@ -80,8 +81,8 @@ def parse_script(text: str, path: str) -> Script:
         # The playbook gives the name to sbatch by itself, and so does the manager.
         job_name=job_name(kind, name),
         options=options,
-        engine=_words(_ENGINE, text),
-        model_id=str(record.get("model_id") or _of_flag(text)),
+        engine=engine,
+        model_id=str(record.get("model_id") or _served(engine)),
         revision=str(record.get("revision") or ""),
         port=port if isinstance(port, int) else None,
         served=tuple(str(one) for one in served) if isinstance(served, list) else (),
@@ -120,9 +121,9 @@ def _words(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
         return ()
 
 
-def _of_flag(text: str) -> str:
-    match = re.search(r"^\s+--model (\S+)$", text, re.MULTILINE)
-    return match[1] if match else ""
+def _served(engine: tuple[str, ...]) -> str:
+    """The model of `vllm serve MODEL`."""
+    return engine[2] if engine[1:2] == ("serve",) and len(engine) > 2 else ""
 
 
 def no_such_model(name: str, known: list[str], suggestion: str, folder: str) -> ManagerError:

@@ -32,7 +32,7 @@ SHARDS = (
         ),
         pytest.param([LOAD + "GPU KV cache size: 45,616 tokens\n"], "preparing the cache (45,616 tokens)", id="cache"),
         pytest.param([LOAD + "INFO:     Application startup complete.\n"], "answering requests", id="up"),
-        pytest.param(["Running batch:  45% Completed | 9/20 [00:01<00:02]"], "answering requests 45%", id="batch"),
+        pytest.param(["18:45:24 9 of 20 answered (45.0 %), 1.7 requests/s"], "answering requests 45%", id="batch"),
     ],
 )
 def test_stage(logs: list[str], words: str) -> None:

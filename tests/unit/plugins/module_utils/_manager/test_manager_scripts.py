@@ -93,8 +93,8 @@ LINE = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body
         pytest.param(["[]"], "line 1: it is no JSON object", id="no object"),
         pytest.param([json.dumps({"custom_id": "1"})], "line 1: method, url, body is missing", id="keys"),
         pytest.param(
-            [json.dumps({**LINE, "url": "/v1/completions"})],
-            "line 1: url '/v1/completions' is not answered in batches; /v1/chat/completions is",
+            [json.dumps({**LINE, "url": "/tokenize"})],
+            "line 1: url '/tokenize' is not answered in batches; /v1/chat/completions is",
             id="url",
         ),
         pytest.param([json.dumps(LINE)] * 2, "line 2: custom_id '1' is there twice", id="twice"),
