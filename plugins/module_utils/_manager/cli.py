@@ -170,7 +170,6 @@ def _add_running(add: Add) -> None:
     batch.add_argument("requests", metavar="REQUESTS.jsonl", help="readable for the service's user on all hosts")
     batch.add_argument("answers", nargs="?", metavar="ANSWERS.jsonl", help="default: in the folder outputs")
     batch.add_argument("--wait", action="store_true", help="show the progress, end with the job")
-    batch.add_argument("--force", action="store_true", help="replace a file of answers that is there")
     _add_waiting(batch, 86400.0, "with --wait: from running to its end (default: 86400)")
     _add_dry_run(batch)
     stop = add("stop", "cancel the serving jobs of models and wait until they are gone")

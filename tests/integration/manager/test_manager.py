@@ -100,7 +100,7 @@ def test_a_batch(desk: Desk) -> None:
         for one in range(3)
     ]
     desk.write(f"{SCRIPTS}/q.jsonl", "\n".join(lines))
-    said = desk.ask(f"batch phi3 {SCRIPTS}/q.jsonl {SCRIPTS}/a.jsonl --force --wait")
+    said = desk.ask(f"batch phi3 {SCRIPTS}/q.jsonl {SCRIPTS}/a.jsonl --wait")
     assert said.rc == 0, said.out
     answers = desk.run("ctl", f"cat {SCRIPTS}/a.jsonl; rm {SCRIPTS}/[qa].jsonl", user="vllm").splitlines()
     assert {json.loads(line)["custom_id"] for line in answers} == {"0", "1", "2"}

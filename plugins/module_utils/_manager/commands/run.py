@@ -217,11 +217,6 @@ def batch(context: Context) -> Exit:
     requests = os.path.abspath(args.requests)
     answers = os.path.abspath(args.answers) if args.answers else None
     count = _checked(context, requests, _served(context, args.model))
-    if answers and os.path.exists(answers) and not args.force:
-        raise ManagerError(
-            f"Answering {requests} failed: {answers} exists. Give another file, or --force to replace it.",
-            REFUSED,
-        )
     words = [requests, *([answers] if answers else [])]
     name = batch_name(script.job_name, requests, answers)
     order = context.host.order(script, args=words, name=name)

@@ -14,15 +14,20 @@ import typing as t
 from pathlib import Path
 
 from .errors import BatchError
-from .requests import read_requests
+from .requests import Request, answer_id, read_requests
 
 # Asked once more it may be answered: the engine had too much to do.
 TOO_MANY_REQUESTS = 429
 
 
-def as_answer(custom_id: str, status: int, text: bytes, error: str) -> dict[str, t.Any]:
+def as_answer(wanted: dict[str, t.Any], status: int, text: bytes, error: str) -> dict[str, t.Any]:
     """A line of the file of answers, as OpenAI writes it."""
-    answer: dict[str, t.Any] = {"id": f"batch_req_{custom_id}", "custom_id": custom_id, "response": None, "error": None}
+    answer: dict[str, t.Any] = {
+        "id": answer_id(wanted),
+        "custom_id": wanted["custom_id"],
+        "response": None,
+        "error": None,
+    }
     if not status:
         return {**answer, "error": {"code": "no_answer", "message": error}}
     try:
@@ -74,8 +79,29 @@ def final(status: int) -> bool:
     return 0 < status < 500 and status != TOO_MANY_REQUESTS
 
 
-def settled_ids(answers: Path) -> set[str]:
-    return {one for path in parts_of(answers) for one, _offset, answer in read_answers(path) if settled(answer)}
+def settled_requests(answers: Path) -> set[tuple[str, str]]:
+    """The (custom_id, answer_id) of each request that need not be asked again."""
+    found = (answer for path in parts_of(answers) for _id, _offset, answer in read_answers(path))
+    return {(answer["custom_id"], str(answer.get("id"))) for answer in found if settled(answer)}
+
+
+def refuse_other(answers: Path, wanted: list[Request]) -> None:
+    """A file that is there is gone on with. One that holds anything else must not be replaced."""
+    if not answers.exists():
+        return
+    try:
+        lines = sum(bool(line.strip()) for line in answers.read_bytes().splitlines())
+        ids = [custom_id for custom_id, _offset, _answer in read_answers(answers)]
+    except OSError as error:
+        raise BatchError(66, f"Reading {answers} failed: {error.strerror}.") from error
+    strange = next(iter(set(ids) - {request.custom_id for request in wanted}), None)
+    problem = ""
+    if len(ids) != lines:
+        problem = "is there and is no file of answers"
+    elif strange is not None:
+        problem = f"has the answer to {strange!r}, which is no request here"
+    if problem:
+        raise BatchError(65, f"{answers} {problem}. Give another file. No engine was started.")
 
 
 def open_part(part: Path) -> t.BinaryIO:
@@ -98,7 +124,7 @@ def finish(requests: Path, answers: Path) -> str:
     """Put one file together, in the order of the requests, under its name when it is whole. Returns what to say."""
     wanted = read_requests(requests)
     parts = parts_of(answers)
-    found = _best(parts)
+    found = _best(parts, wanted)
     missing = [request for request in wanted if request.custom_id not in found]
     if missing:
         words = f"{len(missing)} of {len(wanted)} requests have no answer yet, the first in line {missing[0].number}"
@@ -123,11 +149,14 @@ class Place(t.NamedTuple):
     offset: int
 
 
-def _best(parts: list[Path]) -> dict[str, Place]:
+def _best(parts: list[Path], wanted: list[Request]) -> dict[str, Place]:
     """For each request an answer of the engine, else what stands in for it."""
+    asked = {request.custom_id: request.answer_id for request in wanted}
     best: dict[str, Place] = {}
     for path in parts:
         for custom_id, offset, answer in read_answers(path):
+            if asked.get(custom_id) != answer.get("id"):
+                continue
             place = Place(settled(answer), path, offset)
             if place.good or custom_id not in best or not best[custom_id].good:
                 best[custom_id] = place

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,10 @@ SHOWN_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Request:
+    """`answer_id` is made of what is asked: an answer to other words under the same custom_id is none to this."""
+
     custom_id: str
+    answer_id: str
     number: int
     offset: int
 
@@ -31,13 +36,13 @@ def read_requests(path: Path) -> list[Request]:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    custom_id, problem = check_line(line)
+                    custom_id, answer_id, problem = check_line(line)
                     if not problem and custom_id in seen:
                         problem = f"custom_id {custom_id!r} is also that of line {seen[custom_id]}"
                     if problem:
                         problems.append(f"  line {number}: {problem}")
                     seen.setdefault(custom_id, number)
-                    found.append(Request(custom_id, number, offset))
+                    found.append(Request(custom_id, answer_id, number, offset))
                 offset += len(line)
     except OSError as error:
         raise BatchError(66, f"Reading the requests in {path} failed: {error.strerror}.") from error
@@ -50,23 +55,33 @@ def read_requests(path: Path) -> list[Request]:
     return found
 
 
-def check_line(line: bytes) -> tuple[str, str]:
-    """The request's custom_id, and why it cannot be asked, if so."""
+def check_line(line: bytes) -> tuple[str, str, str]:
+    """The request's custom_id, the id of its answer, and why it cannot be asked, if so."""
     try:
         wanted = json.loads(line)
     except ValueError as error:
-        return "", f"is no JSON ({error})"
+        return "", "", f"is no JSON ({error})"
     if not isinstance(wanted, dict):
-        return "", f"is {type(wanted).__name__}, not an object"
-    custom_id, url, body = wanted.get("custom_id"), wanted.get("url"), wanted.get("body")
+        return "", "", f"is {type(wanted).__name__}, not an object"
+    custom_id = wanted.get("custom_id")
     if not isinstance(custom_id, str) or not custom_id:
-        return "", "has no custom_id (a text)"
+        return "", "", "has no custom_id (a text)"
+    return custom_id, answer_id(wanted), _problem(wanted)
+
+
+def answer_id(wanted: dict[str, t.Any]) -> str:
+    asked = json.dumps([wanted.get("url"), wanted.get("body")], sort_keys=True)
+    return f"batch_req_{hashlib.sha256(asked.encode()).hexdigest()[:24]}"
+
+
+def _problem(wanted: dict[str, t.Any]) -> str:
+    url, body = wanted.get("url"), wanted.get("body")
     if wanted.get("method") != "POST":
-        return custom_id, f"has the method {wanted.get('method')!r}; POST is allowed"
+        return f"has the method {wanted.get('method')!r}; POST is allowed"
     if not isinstance(url, str) or not url.startswith("/v1/"):
-        return custom_id, f"has the url {url!r}; it is a path such as /v1/chat/completions"
+        return f"has the url {url!r}; it is a path such as /v1/chat/completions"
     if not isinstance(body, dict):
-        return custom_id, "has no body (an object)"
+        return "has no body (an object)"
     if body.get("stream"):
-        return custom_id, "asks for a stream, which a file cannot be"
-    return custom_id, ""
+        return "asks for a stream, which a file cannot be"
+    return ""

@@ -17,7 +17,7 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .answers import as_answer, final, open_part, part_of, said, settled, settled_ids
+from .answers import as_answer, final, open_part, part_of, refuse_other, said, settled, settled_requests
 from .engine import Engine, ask
 from .errors import BatchError
 from .requests import Request, read_requests
@@ -94,7 +94,7 @@ class Run:
             if self.stop.wait(float(attempt)) or not self.engine.alive:
                 # The job goes on with this request next time.
                 return None
-        return as_answer(wanted["custom_id"], status, text, error)
+        return as_answer(wanted, status, text, error)
 
     def _write(self, answer: dict[str, t.Any] | None) -> None:
         with self.lock:
@@ -127,9 +127,11 @@ class Run:
 def answer_all(requests: Path, answers: Path, argv: list[str], concurrency: int) -> None:
     """This task's share, by an engine of its own."""
     rank, ranks = int(os.environ.get("SLURM_PROCID", 0)), int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
-    mine = read_requests(requests)[rank::ranks]
-    done = settled_ids(answers)
-    todo = [request for request in mine if request.custom_id not in done]
+    wanted = read_requests(requests)
+    refuse_other(answers, wanted)
+    mine = wanted[rank::ranks]
+    done = settled_requests(answers)
+    todo = [request for request in mine if (request.custom_id, request.answer_id) not in done]
     who = f"task {rank} of {ranks}: " if ranks > 1 else ""
     say(f"{who}{len(mine)} requests, {len(mine) - len(todo)} of them answered before.")
     if not todo:

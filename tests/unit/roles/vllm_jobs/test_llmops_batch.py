@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -80,7 +81,7 @@ def test_all_are_answered_in_the_order_of_the_requests(tmp_path: Path) -> None:
     assert job.finish() == (0, f"Answers: {job.answers} (50 requests)\n")
     assert [one["custom_id"] for one in job.found()] == [f"r{number}" for number in range(50)]
     assert job.found()[7] == {
-        "id": "batch_req_r7",
+        "id": "batch_req_" + hashlib.sha256(b'["/v1/completions", {"prompt": "p7"}]').hexdigest()[:24],
         "custom_id": "r7",
         "response": {
             "status_code": 200,
@@ -119,6 +120,34 @@ def test_what_is_answered_is_not_asked_again(tmp_path: Path) -> None:
     assert job.run()[0] == 0
     assert job.finish()[0] == 0
     assert job.asked() == []
+
+
+def test_an_answer_to_other_words_is_none(tmp_path: Path) -> None:
+    job = Job(tmp_path, ["a", "b"])
+    assert job.run()[0] == 0
+    assert job.finish()[0] == 0
+    job.log.unlink()
+    job.write(["a", "c"])
+    assert job.run()[0] == 0
+    assert job.asked() == ["c"]
+    assert job.finish()[0] == 0
+    assert [one["response"]["body"]["choices"][0]["text"] for one in job.found()] == ["to a", "to c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("precious\n", "is there and is no file of answers", id="something-else"),
+        pytest.param('{"custom_id": "z"}\n', "has the answer to 'z', which is no request here", id="other-answers"),
+    ],
+)
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, text: str, says: str) -> None:
+    job = Job(tmp_path, ["a"])
+    job.answers.write_text(text)
+    status, output = job.run()
+    assert status == 65
+    assert f"{says}. Give another file. No engine was started." in output
+    assert (job.answers.read_text(), job.asked()) == (text, [])
 
 
 def test_a_refused_request_is_answered_and_a_failed_one_is_asked_again(tmp_path: Path) -> None:
@@ -209,7 +238,7 @@ def test_two_jobs_do_not_write_into_one_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_cannot_be_asked(line: str, says: str) -> None:
-    _custom_id, problem = check_line(line.encode())
+    _custom_id, _answer_id, problem = check_line(line.encode())
     assert problem.startswith(says)
 
 

@@ -235,13 +235,6 @@ def test_a_batch_that_cannot_be_answered_is_not_submitted(desk: Desk) -> None:
     )
 
 
-def test_answers_are_not_overwritten_unasked(desk: Desk) -> None:
-    answers = desk.folder / "a.jsonl"
-    answers.write_text("precious")
-    assert desk.run("batch", "phi3", requests(desk), str(answers))[0] is REFUSED
-    assert desk.run("batch", "phi3", requests(desk), str(answers), "--force")[0] is OK
-
-
 def test_status_of_nothing(desk: Desk) -> None:
     code, out, _err = desk.run("status")
     assert code is OK
