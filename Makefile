@@ -17,7 +17,7 @@ LAB := $(ROOT) env PATH="$(BIN):$$PATH" $(BIN)/python -m lab
 GROUPS_OF_stream-1 := lint sanity unit aws-quick molecule-quick
 GROUPS_OF_stream-2 := lab-quick faults-quick
 
-.PHONY: .test-stream-1 .test-stream-2 help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-packages test-isolation test-aws test-aws-quick test-faults test-faults-quick bench clean-cache
+.PHONY: .test-stream-1 .test-stream-2 help demo demo-down demo-env demo-status venv test test-lint test-sanity test-unit test-all test-molecule test-molecule-quick test-lab test-lab-quick test-packages test-isolation test-serving test-serving-quick test-aws test-aws-quick test-faults test-faults-quick bench clean-cache
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -44,7 +44,7 @@ test: venv ## The tests of every change: about three quarters of an hour
 .test-stream-1 .test-stream-2:
 	@for group in $(GROUPS_OF_$(@:.test-%=%)); do echo "make test-$$group ..."; $(MAKE) "test-$$group"; done
 
-test-all: test-lint test-sanity test-unit test-aws test-molecule test-lab test-isolation test-faults ## All tests: some hours
+test-all: test-lint test-sanity test-unit test-aws test-molecule test-lab test-serving test-isolation test-faults ## All tests: some hours
 
 test-lint: venv ## ruff, mypy, yamllint, ansible-lint, changelog and documentation
 	@tests/run lint
@@ -66,6 +66,12 @@ test-lab: venv ## Everything, end to end, on labs of their own
 
 test-lab-quick: venv ## The same without the tests marked slow
 	@$(ROOT) tests/run lab -m "not slow"
+
+test-serving: venv ## Models over several nodes: every topology that a CPU can run, on two hosts
+	@$(ROOT) tests/run serving
+
+test-serving-quick: venv ## The same without the tests marked slow
+	@$(ROOT) tests/run serving -m "not slow"
 
 test-packages: venv ## What depends on the release of Slurm, with Debian's packages of a newer one (part of test-lab)
 	@$(ROOT) tests/run packages
