@@ -216,7 +216,8 @@ class Recorder:
 
     def keep(self, name: str, text: str) -> None:
         if text.strip():
-            (self.folder / name).write_text(text.rstrip() + "\n")
+            # Some programs end lines as a terminal wants them.
+            (self.folder / name).write_text(text.replace("\r\n", "\n").rstrip() + "\n")
             last = text.strip().splitlines()[-1]
             print(f"{name}: {last[:150]}", flush=True)
 
