@@ -32,7 +32,7 @@ _OTHERS = re.compile(r"SUBMIT_BATCH|COMPLETE_|NODE_REGISTRATION|STATS_INFO|EPILO
 def figures(lab: Lab) -> list[Figure]:
     bench = JobBench(lab)
     found = [*bench.many_shares(), bench.module_share(), *bench.questions()]
-    bench.on_controller("scancel -u vllm --name=" + ",".join(f"bench-{number}" for number in range(MANY)))
+    bench.on_controller("scancel --user=vllm")
     return found
 
 
@@ -55,9 +55,10 @@ class JobBench:
         return time.monotonic() - begin
 
     def _jobs(self, count: int, **more: object) -> dict[str, object]:
-        """Jobs that no earlier turn has made."""
-        stamp = {"TURN": str(time.time_ns())}
-        jobs = [{"name": f"bench-{number}"} for number in range(count)]
+        """Jobs that no earlier turn has made; under names of their own, for the controller remembers jobs for a while."""
+        turn = str(time.time_ns())
+        stamp = {"TURN": turn}
+        jobs = [{"name": f"bench-{turn}-{number}"} for number in range(count)]
         return {
             "jobs": jobs,
             "script_content": SCRIPT,
