@@ -55,7 +55,7 @@ class JobBench:
         return time.monotonic() - begin
 
     def _jobs(self, count: int, **more: object) -> dict[str, object]:
-        """Jobs that no earlier turn has made; under names of their own, for the controller remembers jobs for a while."""
+        """Jobs that no earlier turn has made, under names of their own: ended ones are remembered for a while."""
         turn = str(time.time_ns())
         stamp = {"TURN": turn}
         jobs = [{"name": f"bench-{turn}-{number}"} for number in range(count)]
