@@ -38,7 +38,7 @@ venv: ## Install the packages and Python tools that the other commands need
 	@lab/bootstrap.sh
 
 # Two streams side by side, for much of either is waiting. The output of a group comes when it has ended.
-test: venv ## The tests of every change: about three quarters of an hour
+test: venv ## The tests of every change: about an hour
 	@$(MAKE) --jobs=2 --output-sync=line .test-stream-1 .test-stream-2
 
 .test-stream-1 .test-stream-2:
