@@ -44,7 +44,7 @@ test: venv ## The tests of every change: about an hour
 .test-stream-1 .test-stream-2:
 	@for group in $(GROUPS_OF_$(@:.test-%=%)); do echo "make test-$$group ..."; $(MAKE) "test-$$group"; done
 
-test-all: test-lint test-sanity test-unit test-aws test-molecule test-lab test-serving test-isolation test-faults ## All tests: some hours
+test-all: test-lint test-sanity test-unit test-aws test-molecule test-lab test-isolation test-faults ## All tests: some hours
 
 test-lint: venv ## ruff, mypy, yamllint, ansible-lint, changelog and documentation
 	@tests/run lint
@@ -67,7 +67,7 @@ test-lab: venv ## Everything, end to end, on labs of their own
 test-lab-quick: venv ## The same without the tests marked slow
 	@$(ROOT) tests/run lab -m "not slow"
 
-test-serving: venv ## Models over several nodes: every topology that a CPU can run, on two hosts
+test-serving: venv ## Models over several nodes: every topology that a CPU can run, on two hosts (part of test-lab)
 	@$(ROOT) tests/run serving
 
 test-serving-quick: venv ## The same without the tests marked slow

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab.settings import CHECKOUT, cache_dir
 
-from . import converge, jobs, many_hosts, render, scale
+from . import converge, engines, jobs, many_hosts, render, scale
 from .figures import Figure, ratio, table
 from .measure import Bench
 
@@ -86,6 +86,7 @@ def warm() -> list[Figure]:
         bench.hub_share(),
         bench.memory(),
         bench.ready_share(),
+        *engines.figures(bench),
         *jobs.figures(bench.lab),
         *scale.figures(bench.lab),
     ]

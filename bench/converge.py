@@ -16,6 +16,7 @@ from .figures import Figure
 
 BUDGET = 15
 PLAYBOOKS = ("playbooks/deploy_slurm.yml", "site.yml")
+# The first one downloads the models and answers for all in the plan of the jobs: no other is asked more.
 COMPUTE = "gpu1"
 
 

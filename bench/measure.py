@@ -34,7 +34,7 @@ class Bench:
     def of(cls, name: str) -> Bench:
         return cls(load(name, CHECKOUT / "inventory/lab"))
 
-    def _in(self, host: str, command: str, user: str = "root") -> str:
+    def on(self, host: str, command: str, user: str = "root") -> str:
         argv = ["runuser", "-u", user, "--", "bash", "-lc", command]
         return podman.exec_in(self.lab.container(host), argv).strip()
 
@@ -50,11 +50,11 @@ class Bench:
 
     def install_share(self) -> Figure:
         """Unpacking Slurm on one more host, beside the build that it saves."""
-        build = json.loads(self._in("gpu1", "cat /opt/slurm/current/share/llmops-build.json"))["seconds"]
+        build = json.loads(self.on("gpu1", "cat /opt/slurm/current/share/llmops-build.json"))["seconds"]
         begin = time.monotonic()
-        self._in("gpu2", "mkdir /tmp/slurm && tar --zstd -C /tmp/slurm -xf /var/cache/llmops/slurm-*.tar.zst")
+        self.on("gpu2", "mkdir /tmp/slurm && tar --zstd -C /tmp/slurm -xf /var/cache/llmops/slurm-*.tar.zst")
         took = time.monotonic() - begin
-        self._in("gpu2", "rm -rf /tmp/slurm")
+        self.on("gpu2", "rm -rf /tmp/slurm")
         return ratio("Slurm on host 2 / its build", took, build, 0.01)
 
     def hub_share(self) -> Figure:
@@ -62,7 +62,7 @@ class Bench:
         log = [json.loads(line) for line in (self.lab.state / "hub/access.jsonl").read_text().splitlines()]
         given = sum(one["bytes"] for one in log if one["method"] == "GET" and f"/{REPO}/resolve/" in one["path"])
         folder = f"/opt/models/models--{REPO.replace('/', '--')}/snapshots"
-        sizes = self._in("gpu2", f"find -L {folder} -type f -printf '%s\\n'").split()
+        sizes = self.on("gpu2", f"find -L {folder} -type f -printf '%s\\n'").split()
         return ratio("hub bytes / model size, 2 hosts", given, sum(map(int, sizes)), 1.01)
 
     def memory(self) -> Figure:
@@ -82,8 +82,8 @@ class Bench:
 
     def ready_share(self) -> Figure:
         """Job running to vllm_health ready, beside the same engine by hand to its first completion."""
-        self._in("ctl", f"scancel --name=vllm-serve-{MODEL}", user="vllm")
-        while self._in("ctl", f"squeue -h -n vllm-serve-{MODEL} -o %i"):
+        self.on("ctl", f"scancel --name=vllm-serve-{MODEL}", user="vllm")
+        while self.on("ctl", f"squeue -h -n vllm-serve-{MODEL} -o %i"):
             time.sleep(0.2)
         by_hand, by_job = [], []
         for _turn in range(3):
@@ -92,9 +92,9 @@ class Bench:
         print(f"by hand {[round(s, 1) for s in by_hand]} s, by job {[round(s, 1) for s in by_job]} s", flush=True)
         return ratio("job running to ready / by hand", min(by_job), min(by_hand), 1.05)
 
-    def _engine(self) -> tuple[str, str]:
+    def engine(self) -> tuple[str, str]:
         """The environment and command line of the rendered job script: exactly what the job runs."""
-        script = self._in("ctl", f"cat /home/vllm/vllm-jobs/serve_{MODEL}.sh")
+        script = self.on("ctl", f"cat /home/vllm/vllm-jobs/serve_{MODEL}.sh")
         exports = " ".join(re.findall(r"^export ((?!SRUN_)\S+)$", script, re.MULTILINE))
         words = re.search(r"^engine=\(\n(.*?)\n\)", script, re.MULTILINE | re.DOTALL)
         if words is None:
@@ -102,23 +102,23 @@ class Bench:
         return exports, " ".join(words[1].split())
 
     def _by_hand(self) -> float:
-        exports, engine = self._engine()
+        exports, engine = self.engine()
         # The key goes in by the environment: on a command line every user of the host could read it.
         secret = f"VLLM_API_KEY=$(cat {KEY}); export VLLM_API_KEY"
         command = f"{secret}; env {exports} setsid {engine} >/tmp/by-hand.log 2>&1 & echo $!"
         begin = time.monotonic()
-        pid = self._in("gpu1", command, user="vllm")
-        self._until_completion()
+        pid = self.on("gpu1", command, user="vllm")
+        self.until_completion()
         took = time.monotonic() - begin
-        self._in("gpu1", f"kill {shlex.quote(pid)}; while kill -0 {pid} 2>/dev/null; do sleep 0.1; done", user="vllm")
+        self.on("gpu1", f"kill {shlex.quote(pid)}; while kill -0 {pid} 2>/dev/null; do sleep 0.1; done", user="vllm")
         return took
 
-    def _until_completion(self) -> None:
+    def until_completion(self, port: int = PORT) -> None:
         host = next(one for one in self.lab.hosts if one.name == "gpu1")
-        key = self._in("ctl", f"cat {KEY}")
+        key = self.on("ctl", f"cat {KEY}")
         body = json.dumps({"model": MODEL, "prompt": "Slurm", "max_tokens": 1}).encode()
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-        url = f"http://{self.lab.address(host.octet)}:{PORT}/v1/completions"
+        url = f"http://{self.lab.address(host.octet)}:{port}/v1/completions"
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             try:
@@ -131,7 +131,7 @@ class Bench:
 
     def _by_job(self) -> float:
         script = f"/home/vllm/vllm-jobs/serve_{MODEL}.sh"
-        job = self._in("ctl", f"cd /home/vllm/vllm-jobs && sbatch --parsable --nodelist=gpu1 {script}", user="vllm")
+        job = self.on("ctl", f"cd /home/vllm/vllm-jobs && sbatch --parsable --nodelist=gpu1 {script}", user="vllm")
         arguments = f"url=http://gpu1:{PORT} model={MODEL} job_id={job} api_key_file={KEY} timeout=300"
         program = str(Path(sys.executable).parent / "ansible")
         subprocess.run(
@@ -153,8 +153,8 @@ class Bench:
         )
         ready = time.time()
         # The output file is born when the job's shell starts; Slurm's own times are whole seconds.
-        born = float(self._in("gpu1", f"stat -c %.W /{OUTPUTS}/serve_{MODEL}_{job}.out"))
-        self._in("ctl", f"scancel {job}", user="vllm")
-        while self._in("ctl", f"squeue -h -j {job} -o %i 2>/dev/null || true"):
+        born = float(self.on("gpu1", f"stat -c %.W /{OUTPUTS}/serve_{MODEL}_{job}.out"))
+        self.on("ctl", f"scancel {job}", user="vllm")
+        while self.on("ctl", f"squeue -h -j {job} -o %i 2>/dev/null || true"):
             time.sleep(0.2)
         return ready - born

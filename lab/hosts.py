@@ -14,6 +14,8 @@ from .errors import LabError
 from .settings import ADMIN, HUB_OCTET, HUB_PORT, Host, Lab, cache_dir
 
 BOOT_SECONDS = 60
+KEPT_BUILDS = 4
+KEPT_SECONDS = 24 * 3600
 
 
 def up(lab: Lab) -> None:
@@ -42,13 +44,17 @@ def bare(lab: Lab, host: Host) -> None:
 
 
 def _prune_artifacts() -> None:
-    """Keep the two newest builds of a version: each change of a build's inputs leaves one more, up to a GiB each."""
+    """Keep the newest builds of a version: each change of a build's inputs leaves one more, up to a GiB each.
+
+    As many as labs of one test run use (two releases of Debian, and those of other settings), and whatever is new: a
+    lab that is up beside this one may still hand it to a host.
+    """
     builds = sorted((cache_dir() / "artifacts").glob("*.tar.zst"), key=lambda path: path.stat().st_mtime, reverse=True)
     kept: Counter[str] = Counter()
     for build in builds:
         name = build.name.rsplit("-", 1)[0]
         kept[name] += 1
-        if kept[name] > 2:
+        if kept[name] > KEPT_BUILDS and time.time() - build.stat().st_mtime > KEPT_SECONDS:
             build.unlink()
 
 
@@ -83,6 +89,10 @@ def _container(lab: Lab, host: Host, state: str | None) -> None:
     home = lab.state / "shared-home"
     home.mkdir(exist_ok=True)
     mounts = [f"{home}:/home/vllm"]
+    if host.shared:
+        shared = lab.state / "shared"
+        shared.mkdir(exist_ok=True)
+        mounts.append(f"{shared}:{host.shared}")
     if host.artifact_cache:
         artifacts = cache_dir() / "artifacts"
         artifacts.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,8 @@ def ensure(lab: Lab) -> None:
         return
     remove(lab)
     # Nothing of an earlier lab is of use to this one, and its records name jobs that this one numbers anew.
-    shutil.rmtree(lab.state / "shared-home", ignore_errors=True)
+    for name in ("shared-home", "shared"):
+        shutil.rmtree(lab.state / name, ignore_errors=True)
     subnet = machine.free_subnet(_recorded_subnets())
     # The id keeps SSH connections that outlive a lab (ControlPersist) from being taken for those of its successor.
     lab_id = secrets.token_hex(4)

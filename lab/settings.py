@@ -50,6 +50,8 @@ class Host:
     suite: str = SUITE
     # The lab's cloud (cloud.py) may switch it on and off.
     elastic: bool = False
+    # Where it sees the folder that all hosts with this setting share, if anywhere.
+    shared: str = ""
 
 
 @dataclass
@@ -133,6 +135,7 @@ def _hosts(tree: dict[str, Any] | None) -> list[Host]:
                     artifact_cache=bool(merged.get("lab_artifact_cache", False)),
                     suite=str(merged.get("lab_suite", SUITE)),
                     elastic=bool(merged.get("lab_elastic", False)),
+                    shared=str(merged.get("lab_shared", "")),
                 )
         for child in (group.get("children") or {}).values():
             walk(child, variables)

@@ -59,7 +59,8 @@ class CallbackModule(CallbackBase):
 
     def _count(self, result: Any) -> None:
         if result.task.action.rsplit(".", 1)[-1] not in CONTROL:
-            delegated = result.result.get("_ansible_delegated_vars", {}).get("ansible_delegated_host")
+            # With its variables filled in; none where the task is not delegated.
+            delegated = result.task_fields.get("delegate_to")
             self._tasks[delegated or result.host.name].append(result.task.get_name())
 
     def v2_playbook_on_stats(self, stats: Any) -> None:

@@ -9,9 +9,10 @@ import functools
 import typing as t
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine import repositories
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import CatalogueError
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import (
-    batch_job,
+    batch_jobs,
     job_problems,
     serve_job,
     serving_jobs,
@@ -40,7 +41,7 @@ class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         """The filters by name."""
         functions = (
-            *(batch_job, catalogue_plan, catalogue_problems, job_problems, serve_job, serving_jobs),
-            *(sh_lines, sh_word),
+            *(batch_jobs, catalogue_plan, catalogue_problems, job_problems, serve_job, serving_jobs),
+            *(repositories, sh_lines, sh_word),
         )
         return {function.__name__: _filter(function) for function in functions}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.llmops.cluster.plugins.module_utils._inventory import inventory_problems
 from ansible_collections.llmops.cluster.plugins.module_utils._node_health import NAMES
 from ansible_collections.llmops.cluster.plugins.module_utils._node_health import node_health_problems as problems_of
@@ -25,7 +26,8 @@ def role_options(roles: list[str], folder: str) -> dict[str, dict[str, t.Any]]:
     for role in roles:
         path = Path(folder) / role / "meta/argument_specs.yml"
         try:
-            options[role] = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
+            # By libyaml where it is there, which takes a tenth of the time.
+            options[role] = yaml_load(path.read_text())["argument_specs"]["main"]["options"]
         except (OSError, yaml.YAMLError, KeyError) as error:
             raise AnsibleFilterError(f"Reading the options of the role {role} from {path} failed: {error}") from error
     return options

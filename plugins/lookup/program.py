@@ -22,6 +22,11 @@ options:
     required: true
     type: list
     elements: str
+  sha256:
+    description:
+      - Whether to return the SHA-256 sum of the file, in hexadecimal, instead of its path.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -34,11 +39,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The path of each file on the control machine.
+  description: The path of each file on the control machine, or its sum.
   type: list
   elements: str
 """
 
+import hashlib
 import typing as t
 
 from ansible import constants
@@ -57,6 +63,8 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[t.Any], variables: t.Any = None, **kwargs: t.Any) -> list[str]:
         try:
+            if kwargs.get("sha256", False):
+                return [hashlib.sha256(pack(str(term))).hexdigest() for term in terms]
             return [write(pack(str(term)), str(term), _temporary()) for term in terms]
         except (OSError, ProgramError) as error:
             raise AnsibleLookupError(f"Packing {', '.join(map(str, terms))} failed: {error}") from error

@@ -10,6 +10,7 @@ import grp
 import hashlib
 import os
 import pwd
+import re
 import stat
 import time
 import typing as t
@@ -21,6 +22,7 @@ Wanted = t.Mapping[str, t.Any]
 Run = Callable[[list[str]], str]
 _KINDS: t.Final = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
 _PROPERTIES: t.Final = "UnitFileState,ActiveState,NeedDaemonReload,ExecMainStartTimestamp"
+_RELEASE: t.Final = re.compile(r"^(?P<release>[0-9]+(\.[0-9]+)*)(\+(?P<local>[a-z0-9.]+))?$")
 # Where apt notes that it has read its lists, as Ansible's module apt looks for it.
 _LISTS: t.Final = ("/var/lib/apt/periodic/update-success-stamp", "/var/lib/apt/lists")
 
@@ -86,6 +88,23 @@ def versions(names: Sequence[str], run: Run, is_debian: bool) -> dict[str, str]:
     return {line[0]: line[2] for line in words if len(line) == 3 and line[1] == "installed"}
 
 
+def held(wanted: Mapping[str, str], run: Run) -> list[str]:
+    """Packages of dpkg that are not of this version, or that everybody may change."""
+    if not wanted:
+        return []
+    form = "--showformat=${Package} ${db:Status-Status} ${Version} ${db:Status-Want}\n"
+    words = [line.split() for line in run(["dpkg-query", "--show", form, *wanted]).splitlines()]
+    found = {line[0]: line[2:] for line in words if len(line) == 4 and line[1] == "installed"}
+    faults = []
+    for name, version in wanted.items():
+        has, want = found.get(name, ("not installed", ""))
+        if has != version:
+            faults.append(f"package {name} is {has}, not {version}")
+        elif want != "hold":
+            faults.append(f"package {name} is not on hold")
+    return faults
+
+
 def lists(age: int, root: str = "/", now: float | None = None) -> list[str]:
     """Whether apt has read its lists in the last `age` seconds; where there is no apt, all is well."""
     for path in (Path(root) / name.lstrip("/") for name in _LISTS):
@@ -98,7 +117,7 @@ def lists(age: int, root: str = "/", now: float | None = None) -> list[str]:
 def files(wanted: Iterable[Wanted]) -> tuple[list[str], list[str]]:
     """Files, folders and links that are not as they shall be; and the paths where nothing is."""
     differences, missing = [], []
-    for one in wanted:
+    for one in filter(_applies, wanted):
         path = Path(one["path"])
         try:
             found = path.lstat()
@@ -141,6 +160,53 @@ def _ownership(path: Path, found: os.stat_result, wanted: Wanted) -> list[str]:
     ]
 
 
+def _applies(one: Wanted) -> bool:
+    """Whether this host is one of those that it holds for."""
+    here, away = one.get("only_with"), one.get("only_without")
+    return (here is None or os.path.lexists(here)) and not (away is not None and os.path.lexists(away))
+
+
+def python_packages(wanted: Iterable[Wanted]) -> list[str]:
+    """Python packages of virtual environments that are not there, or of another version."""
+    found: dict[str, dict[str, list[str]]] = {}
+    faults = []
+    for one in filter(_applies, wanted):
+        prefix, name, version = one["prefix"], one["name"], one["version"]
+        if prefix not in found:
+            found[prefix] = _distributions(prefix)
+        has = found[prefix].get(_normalized(name), [])
+        if len(has) != 1 or not _same_version(has[0], version):
+            faults.append(f"{prefix} has {name} {' and '.join(has) or 'not at all'}, not {version}")
+    return faults
+
+
+def _distributions(prefix: str) -> dict[str, list[str]]:
+    """Package -> versions (two where an installation was interrupted), by the folders that installers leave."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(Path(prefix).glob("lib/python*/site-packages/*.dist-info")):
+        name, _dash, version = path.name[: -len(".dist-info")].partition("-")
+        found.setdefault(_normalized(name), []).append(version)
+    return found
+
+
+def _same_version(has: str, wanted: str) -> bool:
+    """As installers compare a release with "==": 0.32 is 0.32.0, and any local version of it where none is asked for.
+
+    What is no plain release is not compared: a difference that nothing mends would be found at each run.
+    """
+    asked = _RELEASE.match(wanted)
+    if asked is None:
+        return True
+    found = _RELEASE.match(has)
+    if found is None or (asked["local"] and asked["local"] != found["local"]):
+        return False
+    return re.sub(r"(\.0+)+$", "", asked["release"]) == re.sub(r"(\.0+)+$", "", found["release"])
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def services(wanted: Sequence[Wanted], run: Run) -> list[str]:
     """Services that are not enabled, do not run, or are older than what they were started from."""
     if not wanted:
@@ -150,11 +216,7 @@ def services(wanted: Sequence[Wanted], run: Run) -> list[str]:
     told = run(["systemctl", "show", "--timestamp=us+utc", f"--property={_PROPERTIES}", *names]).strip().split("\n\n")
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in told]
     blocks += [{}] * (len(names) - len(blocks))
-    return [
-        fault
-        for name, one, shown in zip(names, wanted, blocks)  # noqa: B905 - strict= came with Python 3.10
-        for fault in _service(name, shown, one["files"])
-    ]
+    return [fault for name, one, shown in zip(names, wanted, blocks) for fault in _service(name, shown, one["files"])]
 
 
 def _service(name: str, shown: Mapping[str, str], paths: Iterable[str]) -> list[str]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 CONTROLLER = "slurm_controller"
 COMPUTE = "slurm_compute"
 DATABASE = "slurm_database"
+BACKUP = "slurm_backup_controller"
+ELASTIC = "slurm_elastic"
 CATALOGUE = "vllm"
 
 # Group: what belongs in it, the fewest and the most hosts of it (None: as many as wanted).
@@ -19,6 +21,7 @@ _GROUPS: t.Final[Mapping[str, tuple[str, int, int | None]]] = {
     CONTROLLER: ("exactly one host, the one that runs slurmctld", 1, 1),
     COMPUTE: ("at least one host, those that run the models", 1, None),
     DATABASE: ("at most one host, the one of the accounting database", 0, 1),
+    BACKUP: ("at most one host, the one that takes over from the controller", 0, 1),
 }
 _NEXT = "Correct the groups of the inventory (inventory/static/hosts.yml is a template), or give another one with -i."
 
@@ -27,17 +30,33 @@ def inventory_problems(groups: Mapping[str, Sequence[str]], serving: bool = True
     """Readable messages, none when every group has the hosts that it needs; for Slurm alone without `serving`."""
     found = [name for name in groups if name not in ("all", "ungrouped")]
     problems = [message for name in _GROUPS if (message := _count_problem(name, groups, found))]
-    readers = [*groups.get(CONTROLLER, ()), *groups.get(COMPUTE, ())]
+    problems += _backup_problems(groups)
+    readers = [*groups.get(CONTROLLER, ()), *groups.get(COMPUTE, ()), *groups.get(BACKUP, ())]
     # A set: with a thousand hosts each look into Ansible's own list takes milliseconds.
     catalogue = set(groups.get(CATALOGUE, ()))
     outside = [host for host in dict.fromkeys(readers) if host not in catalogue]
     if serving and (outside or not groups.get(CATALOGUE)):
         lacks = "is missing or empty" if not groups.get(CATALOGUE) else f"lacks {_listed(outside)}"
+        needed = f"{CONTROLLER}, {COMPUTE} and {BACKUP}" if groups.get(BACKUP) else f"{CONTROLLER} and {COMPUTE}"
         problems.append(
-            f"The group {CATALOGUE} {lacks}{_near(CATALOGUE, found)}; needed are all hosts of {CONTROLLER} and "
-            f"{COMPUTE}: they read the model catalogue (group_vars/vllm.yml)."
+            f"The group {CATALOGUE} {lacks}{_near(CATALOGUE, found)}; needed are all hosts of {needed}: they read the "
+            "model catalogue (group_vars/vllm.yml)."
         )
     return [*problems, f"Groups found: {_listed(found) or 'none'}. {_NEXT}"] if problems else []
+
+
+def _backup_problems(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    problems = [
+        f"{host} is in {CONTROLLER} and in {BACKUP}; the controller is backed up by another host."
+        for host in groups.get(BACKUP, ())
+        if host in groups.get(CONTROLLER, ())
+    ]
+    if groups.get(BACKUP) and groups.get(ELASTIC):
+        problems.append(
+            f"The groups {BACKUP} and {ELASTIC} both have hosts; what starts and stops elastic nodes is on the "
+            "controller alone, so after a takeover none would come or go."
+        )
+    return problems
 
 
 def _count_problem(name: str, groups: Mapping[str, Sequence[str]], found: Sequence[str]) -> str | None:

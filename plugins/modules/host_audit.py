@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - llmops.cluster maintainers (@llmops)
 description:
-  - Looks at users, packages, files and services in one call and says in words what is not as wanted.
+  - Looks at users, packages, files, Python packages and services in one call and says in words what is not as wanted.
   - A role asks it first and does its own tasks only where something differs, so a run that has nothing to do takes one
     task instead of many.
   - What is not named is not looked at. A role must name all that its tasks would change.
@@ -32,9 +32,8 @@ options:
         type: str
         required: true
       gid:
-        description: Its number.
+        description: Its number; without it any.
         type: int
-        required: true
   users:
     description:
       - Users that shall exist.
@@ -64,6 +63,11 @@ options:
     type: list
     elements: str
     default: []
+  held_packages:
+    description:
+      - Packages of C(dpkg) that shall be installed in this very version, and be on hold.
+    type: dict
+    default: {}
   package_lists_age:
     description:
       - The age in seconds at which the package lists of apt are too old; V(0) does not look.
@@ -100,6 +104,37 @@ options:
       mode:
         description: Permissions as four octal digits, such as V('0644').
         type: str
+      only_with:
+        description: Look at it only where something is at this path.
+        type: path
+      only_without:
+        description: Look at it only where nothing is at this path.
+        type: path
+  python_packages:
+    description:
+      - Python packages that shall be installed in a virtual environment.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      prefix:
+        description: Folder of the environment, or a link to it.
+        type: path
+        required: true
+      name:
+        description: Name of the package, in any spelling that its index takes.
+        type: str
+        required: true
+      version:
+        description: Its version.
+        type: str
+        required: true
+      only_with:
+        description: Look at it only where something is at this path.
+        type: path
+      only_without:
+        description: Look at it only where nothing is at this path.
+        type: path
   services:
     description:
       - Services of systemd that shall be enabled and run, and need no reload of their unit.
@@ -172,8 +207,10 @@ def audit(wanted: t.Mapping[str, t.Any], run: _audit.Run, is_debian: bool) -> di
         *_audit.groups(wanted["groups"]),
         *_audit.users(wanted["users"]),
         *(f"package {name} is not installed" for name in wanted["packages"] if name not in versions),
+        *_audit.held(wanted["held_packages"], run),
         *(_audit.lists(wanted["package_lists_age"]) if wanted["package_lists_age"] else []),
         *of_files,
+        *_audit.python_packages(wanted["python_packages"]),
         *_audit.services(wanted["services"], run),
     ]
     return {"differences": differences, "missing": missing, "versions": versions}
@@ -181,10 +218,17 @@ def audit(wanted: t.Mapping[str, t.Any], run: _audit.Run, is_debian: bool) -> di
 
 def main() -> None:
     account = {"name": {"type": "str", "required": True}}
+    conditions = {"only_with": {"type": "path"}, "only_without": {"type": "path"}}
     file = {
         "path": {"type": "path", "required": True},
         "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
         **{name: {"type": "str"} for name in ("target", "sha256", "owner", "group", "mode")},
+        **conditions,
+    }
+    package = {
+        **{name: {"type": "str", "required": True} for name in ("name", "version")},
+        "prefix": {"type": "path", "required": True},
+        **conditions,
     }
     service = {"name": {"type": "str", "required": True}, "files": {"type": "list", "elements": "path", "default": []}}
     user = {
@@ -197,11 +241,13 @@ def main() -> None:
     dicts = {"type": "list", "elements": "dict", "default": []}
     module = AnsibleModule(
         argument_spec={
-            "groups": {**dicts, "options": {**account, "gid": {"type": "int", "required": True}}},
+            "groups": {**dicts, "options": {**account, "gid": {"type": "int"}}},
             "users": {**dicts, "options": user},
             "packages": {"type": "list", "elements": "str", "default": []},
+            "held_packages": {"type": "dict", "default": {}},
             "package_lists_age": {"type": "int", "default": 0},
             "files": {**dicts, "options": file},
+            "python_packages": {**dicts, "options": package},
             "services": {**dicts, "options": service},
             "thorough": {"type": "bool", "default": False},
         },

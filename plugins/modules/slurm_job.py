@@ -65,6 +65,7 @@ options:
         has none of its own; O(options) and O(environment) are merged, and a job's own go before them.
       - If Slurm or O(on_change) refuses to change one of them, none is touched. After that each has its own fate, and
         the task fails with the reasons of all that failed.
+      - Up to four are submitted at the same moment, so their ids need not follow the order of the list.
     type: list
     elements: dict
     suboptions:
@@ -496,12 +497,12 @@ def _act(module: AnsibleModule, jobs: list[dict[str, t.Any]], names: list[str]) 
         with contextlib.ExitStack() as stack:
             orders = [
                 Order(spec, extra["key"], spec.script_path or stack.enter_context(_text_script(spec, account)))
-                for spec, extra in zip(specs, extras, strict=True)
+                for spec, extra in zip(specs, extras)  # noqa: B905 - Python 3.9
             ]
             outcomes = manager.present(orders, state=params["state"], on_change=params["on_change"])
     for warning in dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings):
         module.warn(warning)
-    return [result(outcome, **extra) for outcome, extra in zip(outcomes, extras, strict=True)]
+    return [result(outcome, **extra) for outcome, extra in zip(outcomes, extras)]  # noqa: B905 - Python 3.9
 
 
 def _locker(

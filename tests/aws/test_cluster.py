@@ -28,7 +28,7 @@ def unchanged(play: TimedPlay) -> None:
     assert ok(play).changed == 0, play.output
 
 
-def test_from_an_empty_account_and_back(clusters: Clusters) -> None:
+def test_from_an_empty_account_and_back(clusters: Clusters, proxy: Proxy) -> None:
     planned = ok(clusters.run("playbooks/plan_infrastructure.yml"))
     assert planned.changed == 0
     assert "gpu1: compute, g6.2xlarge: launch" in planned.words
@@ -50,7 +50,10 @@ def test_from_an_empty_account_and_back(clusters: Clusters) -> None:
     _only_ssh_is_open(clusters)
 
     ids = clusters.ids()
-    unchanged(clusters.make())
+    proxy.arm()
+    unchanged(clusters.make(proxy.url))
+    assert proxy.calls
+    assert proxy.writes == []
     assert clusters.ids() == ids
 
     clusters.account.client("ec2").terminate_instances(InstanceIds=[ids["gpu2"]])

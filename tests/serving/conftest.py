@@ -16,6 +16,8 @@ from tests.cluster import Cluster
 from .serving import EAGER, MODEL, Server, wait
 
 PLUGIN = Path(__file__).parent / "plugin"
+# Its module is called as if it were a test of ours; it runs in the engine.
+collect_ignore = ["plugin"]
 
 
 @pytest.fixture(scope="session")

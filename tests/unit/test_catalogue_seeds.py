@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = Path(__file__).parent / "fixtures" / "model-configs"
 CATALOGUE = yaml.safe_load((ROOT / "examples" / "catalogue-seeds.yml").read_text())
 MODELS, DEFAULTS = CATALOGUE["vllm_models"], CATALOGUE["vllm_defaults"]
-FIXTURES = {"phi3": "phi-3-mini-4k", "mistral": "mistral-7b-v0.3"}
+# The embedding model has the shape of the small one that generates.
+FIXTURES = {"phi3": "phi-3-mini-4k", "mistral": "mistral-7b-v0.3", "qwen3-embedding-0.6b": "qwen3-0.6b"}
 # The smallest GPUs that each was published for: type, GPUs of a node, nodes.
 SMALL, LARGE, PAIR = ("l4", 1, 1), ("h100", 8, 1), ("h100", 4, 2)
 WHERE: dict[str, tuple[str, int, int]] = {
@@ -39,6 +40,7 @@ WHERE: dict[str, tuple[str, int, int]] = {
     "qwen2.5-14b": LARGE,
     "qwen2.5-7b": SMALL,
     "qwen3-0.6b": SMALL,
+    "qwen3-embedding-0.6b": SMALL,
     "qwen3-30b-a3b-fp8": ("h100", 8, 2),
     "qwen3-vl-235b": PAIR,
 }

@@ -15,6 +15,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +38,12 @@ KEY = "canary-api-key-7f3a"
 BUILDERS = {"serve": serve_job, "batch": batch_job}
 
 PIPELINE = {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}
+ADAPTERS = {
+    "sql": {"model_id": "lab/sql-lora", "revision": "f39ac1d28e925b323eae81227eaba4464caced4e"},
+    "poems": {"path": "/srv/adapters/poems"},
+}
+TUNED = {"optimization_level": 1, "cudagraph_capture_sizes": [1, 2, 4]}
+IMAGE = {"runtime": "podman", "image": "docker.io/vllm/vllm-openai:v0.32.0"}
 HYBRID = {"data_parallel_size": 4, "backend": "rpc", "data_parallel_balancing": "hybrid"}
 
 ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
@@ -62,7 +69,8 @@ ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
             "mem": "128G",
             "served_model_name": ["qwen"],
             "env": {"NOTE": "it's two\nlines"},
-            "extra_args": ["--limit-mm-per-prompt", '{"image": 2}'],
+            "limit_mm_per_prompt": {"image": 2},
+            "extra_args": ["--override-generation-config", '{"top_k": 2}'],
         },
         {"gres": "gpu:l4", "requeue": False},
     ),
@@ -74,9 +82,17 @@ ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
         {"name": "two", "model_id": "lab/tiny", "port": 8004, "replicas": 2},
         {"cache_dir": "/var/cache/vllm"},
     ),
+    "adapters": (
+        {"name": "phi3", "model_id": "lab/tiny", "port": 8008, "lora_adapters": ADAPTERS, "max_lora_rank": 32},
+        {"cache_dir": "/var/cache/vllm", "cache_seed_dir": "/home/vllm/compiled"},
+    ),
+    "embedder": (
+        {"name": "bge", "model_id": "lab/tiny", "port": 8009, "runner": "pooling", "convert": "embed", **TUNED},
+        {},
+    ),
     "multi-node": (
         {"name": "maverick", "model_id": "lab/maverick", "port": 8005, "gpus": 4, "nodes": 2, **PIPELINE},
-        {"interface": "ib*"},
+        {"interface": "ib*", "cache_dir": "/var/cache/vllm", "cache_seed_dir": "/home/vllm/compiled"},
     ),
     "rpc": (
         {"name": "moe", "model_id": "lab/moe", "port": 8006, "nodes": 2, "data_parallel_size": 4, "backend": "rpc"},
@@ -86,6 +102,34 @@ ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
         {"name": "moe", "model_id": "lab/moe", "port": 8006, "nodes": 2, **HYBRID, "expert_parallel": True},
         {},
     ),
+    "torch": ({"name": "tiny", "model_id": "lab/tiny", "port": 8008, "profiler": "torch"}, {}),
+    "viztracer": ({"name": "tiny", "model_id": "lab/tiny", "port": 8008, "profiler": "viztracer"}, {"device": "cpu"}),
+    "nsys-nodes": (
+        {
+            "name": "maverick",
+            "model_id": "lab/maverick",
+            "port": 8005,
+            "gpus": 4,
+            "nodes": 2,
+            **PIPELINE,
+            "profiler": "nsys",
+        },
+        {},
+    ),
+    "podman": (
+        {"name": "tiny", "model_id": "lab/tiny", "port": 8009, "gpus": 2, **IMAGE, "env": {"NOTE": "two\nlines"}},
+        {"cache_dir": "/var/cache/vllm", "container_mounts": ["/fsx"]},
+    ),
+    "podman-nodes": (
+        {"name": "moe", "model_id": "lab/moe", "port": 8006, "nodes": 2, **HYBRID, **IMAGE, "profiler": "torch"},
+        {"preflight": "collective"},
+    ),
+    "docker": ({"name": "tiny", "model_id": "lab/tiny", "port": 8009, **IMAGE, "runtime": "docker"}, {}),
+    "apptainer": (
+        {"name": "tiny", "model_id": "lab/tiny", "port": 8009, "runtime": "apptainer", "image": "/fsx/vllm.sif"},
+        {},
+    ),
+    "pyxis": ({"name": "tiny", "model_id": "lab/tiny", "port": 8009, **IMAGE, "runtime": "pyxis"}, {}),
     "ray": ({"name": "llama", "model_id": "lab/llama", "port": 8007, "gpus": 4, "nodes": 2, "backend": "ray"}, {}),
 }
 
@@ -111,7 +155,7 @@ CASES = [
     pytest.param(kind, name, id=f"{kind}-{name}")
     for kind, name in itertools.product(BUILDERS, ENTRIES)
     # What runs on each of several nodes is shown by the serving script alone.
-    if kind == "serve" or name in ("phi3", "four-gpus", "cpu")
+    if kind == "serve" or name in ("phi3", "four-gpus", "cpu", "adapters", "podman")
 ]
 
 
@@ -158,7 +202,8 @@ class Cluster:
             (root / folder).mkdir(parents=True)
         (root / "key").write_text(f"{KEY}\n")
         (root / "venv/bin/python").symlink_to(sys.executable)
-        (root / "jobs/llmops_batch").symlink_to(TEMPLATES.parent / "files" / "llmops_batch")
+        for program in ("llmops_batch", "llmops_cache"):
+            (root / "jobs" / program).symlink_to(TEMPLATES.parent / "files" / program)
         # The step's shell gets signals from Slurm alone, so scancel goes to it and not to the script.
         self.stub(
             "stubs/srun",
@@ -394,6 +439,76 @@ def test_term_to_the_step_alone_is_a_stop_too(cluster: Cluster) -> None:
     os.kill(int((cluster.root / "step").read_text()), signal.SIGTERM)
     output, _errors = process.communicate(timeout=20)
     assert process.returncode == 0, output
+
+
+def test_a_missing_adapter_stops_the_job(cluster: Cluster) -> None:
+    adapters = {"sql": {"path": "/srv/sql"}}
+    status, output = cluster.run(cluster.script("serve", {"lora_adapters": adapters}))
+    assert status == 66
+    assert "A LoRA adapter is not on gpu1: /srv/sql/adapter_config.json cannot be read." in output
+    assert not (cluster.root / "argv").exists()
+
+
+# An engine that compiles one file, listens, and goes on until the shared file is there, or for a while.
+COMPILING = """
+sleep 1
+mkdir -p "$TORCHINDUCTOR_CACHE_DIR"
+date >"$TORCHINDUCTOR_CACHE_DIR/kernel.so"
+exec {python} -c '
+import http.server, pathlib, time, threading
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+server = http.server.HTTPServer(("127.0.0.1", {port}), Health)
+threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+end = time.monotonic() + {seconds}
+while time.monotonic() < end and not list(pathlib.Path("{seeds}").rglob("[!.]*.tar")):
+    time.sleep(0.05)
+time.sleep(0.1)
+raise SystemExit(3)
+'
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_what_one_node_compiles_another_one_finds(cluster: Cluster) -> None:
+    port, seeds = free_port(), cluster.root / "compiled"
+    words = {"python": sys.executable, "port": port, "seconds": 15, "seeds": seeds}
+    cluster.engine(COMPILING.format(**words))
+    said = []
+    for node in ("one", "two", "two"):
+        site = {"cache_dir": f"{cluster.root}/{node}", "cache_seed_dir": str(seeds)}
+        status, output = cluster.run(cluster.script("serve", {"port": port}, **site))
+        assert status == 3, output
+        said.append([line for line in output.splitlines() if line.startswith("compile cache:")])
+    assert said[0] == [
+        "compile cache: cold",
+        "compile cache: ready with 1 file, 1 of them made by this start; kept for other nodes",
+    ]
+    assert said[1][0] == "compile cache: hit (1 file, seeded)"
+    assert said[2][0] == "compile cache: hit (1 file, from this node)"
+    (seed,) = seeds.rglob("*.tar")
+    assert seed.name == "lab--tiny.tar"
+    # By engine and hardware.
+    assert len(seed.relative_to(seeds).parts) == 3
+
+
+def test_a_cache_that_cannot_be_is_no_reason_to_fail(cluster: Cluster) -> None:
+    cluster.engine("exit 3")
+    (cluster.root / "file").touch()
+    site = {"cache_dir": f"{cluster.root}/file", "cache_seed_dir": f"{cluster.root}/file"}
+    status, output = cluster.run(cluster.script("serve", {}, **site))
+    assert status == 3, output
+    assert "compile cache: cold" in output
+    (cluster.root / "jobs/llmops_cache").unlink()
+    status, output = cluster.run(cluster.script("serve", {}, **site))
+    assert status == 3, output
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,11 @@ def test_a_release_of_its_own(tmp_path: Path) -> None:
     assert [host.suite for host in load("demo", _inventory(tmp_path, text)).hosts] == ["bookworm", "bookworm", "trixie"]
 
 
+def test_a_folder_that_hosts_share(tmp_path: Path) -> None:
+    text = HOSTS.replace("lab_octet: 11", "lab_octet: 11, lab_shared: /srv/state")
+    assert [host.shared for host in load("demo", _inventory(tmp_path, text)).hosts] == ["/srv/state", ""]
+
+
 def test_the_demo_has_three_hosts() -> None:
     lab = load("demo", CHECKOUT / "inventory/lab")
     assert [(host.name, host.gpus) for host in lab.hosts] == [("ctl", 0), ("gpu1", 2), ("gpu2", 2)]

@@ -21,9 +21,10 @@ MODELS = Path(__file__).resolve().parents[2] / "lab" / "models"
 HUB = MODELS / "hub"
 QUESTIONS = yaml.safe_load((MODELS / "questions.yml").read_text("utf-8"))
 NAMES = sorted(QUESTIONS["models"])
+ADAPTER = "phi3-tiny-lora"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, ADAPTER])
 def test_content_is_what_its_name_says(name: str) -> None:
     store = Store(HUB)
     commit = store.commit(f"llmops-lab/{name}", "main")
@@ -50,6 +51,16 @@ def test_comes_through_the_hub(name: str, tmp_path: Path, capsys: pytest.Capture
     assert "README.md" not in done["files"]
     config = json.loads(Path(done["path"], "config.json").read_text("utf-8"))
     assert config["head_dim"] >= 64
+
+
+def test_the_adapter_comes_through_the_hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running_hub(HUB) as hub:
+        options: dict[str, t.Any] = {"repo_id": f"llmops-lab/{ADAPTER}", "endpoint": hub.url, "reserve_bytes": 0}
+        done = run_module(hf_model.main, capsys, cache_dir=str(tmp_path), **options)
+    assert sorted(done["files"]) == ["adapter_config.json", "adapter_model.safetensors"]
+    config = json.loads(Path(done["path"], "adapter_config.json").read_text("utf-8"))
+    assert config["base_model_name_or_path"] == "llmops-lab/phi3-tiny"
+    assert config["r"] == 8
 
 
 def test_questions_are_distinct_and_answers_differ_by_model() -> None:

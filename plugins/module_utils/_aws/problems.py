@@ -83,6 +83,9 @@ def _network(text: str) -> t.Iterator[str]:
 def _doors(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     """Who may come in: never the whole Internet unless that was said in so many words."""
     cidrs = given["admin_cidrs"]
+    if not isinstance(cidrs, list):
+        yield f'aws_cluster_admin_cidrs is {cidrs!r}. Give a list, such as ["203.0.113.7/32"].'
+        return
     if given["connection"] == "ssm":
         if cidrs:
             yield (

@@ -59,6 +59,23 @@ OWN_FLAGS: t.Final = {
     "--shutdown-timeout": "vllm_jobs_shutdown_timeout",
 }
 
+# The same for entries alone: a site may say them for all its engines (vllm_jobs_engine_args), and an entry otherwise.
+ENTRY_FLAGS: t.Final = {
+    "--enforce-eager": "eager",
+    "--no-enforce-eager": "eager",
+    "--optimization-level": "optimization_level",
+    "--cudagraph-capture-sizes": "cudagraph_capture_sizes",
+    "--limit-mm-per-prompt": "limit_mm_per_prompt",
+    "--runner": "runner",
+    "--convert": "convert",
+    "--enable-lora": "lora_adapters",
+    "--lora-modules": "lora_adapters",
+    "--max-lora-rank": "max_lora_rank",
+    "--max-loras": "max_loras",
+}
+# -O2 and the like: an optimisation level in one word.
+_LEVEL = re.compile(r"-O[0-9.=]?.*")
+
 REMOVED_FLAGS: t.Final = {
     "--disable-log-requests": "requests are not logged unless --enable-log-requests is given; leave it out",
     "--device": "the installed engine decides; leave it out",
@@ -133,8 +150,18 @@ def _lookup(table: t.Mapping[str, str], flag: str) -> str | None:
     return None
 
 
-def flag_problem(word: str) -> str | None:
-    """Why this word may not stand in a catalogue, with what to do; None when it may."""
+def _key_of(flag: str, of_entry: bool) -> str | None:
+    """The key that writes this option."""
+    if of_entry and _LEVEL.fullmatch(flag):
+        return "optimization_level"
+    return _lookup({**OWN_FLAGS, **ENTRY_FLAGS} if of_entry else OWN_FLAGS, flag)
+
+
+def flag_problem(word: str, of_entry: bool = True) -> str | None:
+    """Why this word may not stand in a catalogue, with what to do; None when it may.
+
+    `of_entry` is false for the words that a site gives to all its engines.
+    """
     flag = flag_of(word)
     reason = _lookup(SECRET_FLAGS, flag)
     if reason:
@@ -148,7 +175,7 @@ def flag_problem(word: str) -> str | None:
     reason = _lookup(UNSAFE_FLAGS, flag)
     if reason:
         return f"{flag} is refused: {reason}"
-    key = _lookup(OWN_FLAGS, flag)
+    key = _key_of(flag, of_entry)
     return f"{flag} is refused: write the key {key} instead" if key else None
 
 

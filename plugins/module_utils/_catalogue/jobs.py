@@ -6,13 +6,29 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine import (
+    adapter_folders,
+    adapter_options,
+    compile_options,
+    media_options,
+    model_folder,
+    task_of,
+)
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import (
     CatalogueError,
     NotInThisReleaseError,
+)
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.launch import (
+    engine_program,
+    engine_python,
+    launch_faults,
+    launch_words,
+    step_words,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import read_table
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import (
@@ -43,6 +59,17 @@ def complete_site(site: Mapping[str, t.Any]) -> dict[str, t.Any]:
     for name, key in SITE_KEYS.items():
         optional = key.type == "str" and site.get(name) == ""
         complete[name] = "" if optional else values.get(f"{SITE_PREFIX}{name}", empty_value(key))
+    first, last = (int(port) for port in complete["port_range"].split("-"))
+    if not first <= last <= 65535:
+        raise CatalogueError(
+            f"Reading the variables of the role vllm_jobs failed:\nrole vllm_jobs: {SITE_PREFIX}port_range: "
+            f"{complete['port_range']!r} found; allowed is the first port, then the last, up to 65535."
+        )
+    if complete["cache_seed_dir"] and not complete["cache_dir"]:
+        raise CatalogueError(
+            f"Reading the variables of the role vllm_jobs failed:\nrole vllm_jobs: {SITE_PREFIX}cache_seed_dir: "
+            f"{complete['cache_seed_dir']!r} found; allowed beside {SITE_PREFIX}cache_dir, the folder of each node."
+        )
     return complete
 
 
@@ -53,7 +80,7 @@ def _checked(entry: Mapping[str, t.Any]) -> None:
             f"Rendering the job of {entry.get('name', 'a model')} failed: the entry lacks {', '.join(missing)}. "
             "Pass it through llmops.cluster.catalogue_plan first."
         )
-    found = list(faults(entry))
+    found = [*faults(entry), *launch_faults(entry)]
     if found:
         raise NotInThisReleaseError(f"Rendering the job of {entry['name']} failed: {'; '.join(found)}.")
 
@@ -106,8 +133,8 @@ def _engine_options(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> li
         if not key.flag or value in (None, False):
             continue
         options += [key.flag] if value is True else [key.flag, str(value)]
-    # Only what is false has to be said: a model that can read images does.
-    options += ["--language-model-only"] if entry["vision"] is False else []
+    options += media_options(entry)
+    options += adapter_options(entry, site["models_dir"])
     if site["device"] == "cuda":
         options += ["--gpu-memory-utilization", str(entry["gpu_memory_utilization"])]
     options += ["--tensor-parallel-size", str(entry["tensor_parallel_size"])]
@@ -120,6 +147,11 @@ def _engine_options(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> li
     return options
 
 
+def _last_words(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> list[str]:
+    """What the site says to all its engines, then the entry: in the engine the last one wins."""
+    return [*site["engine_args"], *compile_options(entry, site["engine_args"]), *entry["extra_args"]]
+
+
 def _job(kind: str, entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
     names = _served_names(entry)
     return {
@@ -129,14 +161,37 @@ def _job(kind: str, entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> di
         "script": f"{kind}_{entry['name']}.sh",
         "model_id": entry["model_id"],
         "revision": entry["revision"],
-        "model_dir": f"{site['models_dir']}/models--{entry['model_id'].replace('/', '--')}",
+        "model_dir": model_folder(site["models_dir"], entry["model_id"]),
+        "adapters": adapter_folders(entry, site["models_dir"]),
+        "task": task_of(entry),
         "sbatch": _sbatch(kind, entry, site),
         "environment": _environment(entry, site),
         "served_names": names,
         "port": entry["port"],
         "outputs_dir": f"{site['dir']}/outputs",
-        "cache_dir": site["cache_dir"],
-        "venv": site["venv"],
+        "cache": _cache(entry, site),
+        # What compiled code belongs to: the environment, or the image. Without ':', which parts the words of a mount.
+        "venv": site["venv"] if entry["runtime"] == "venv" else "/" + re.sub("[/:@]", "_", entry["image"].strip("/")),
+        "launch": launch_words(kind, entry, site),
+        "step": step_words(entry, site),
+    }
+
+
+def _cache(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any] | None:
+    """Where compiled code lies, and who says so in the job's log. None: where the engine puts it by itself."""
+    if not site["cache_dir"]:
+        return None
+    nodes = entry["nodes"]
+    every = f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --label " if nodes > 1 else ""
+    listens = site["host"]
+    return {
+        "dir": site["cache_dir"],
+        "name": entry["model_id"].replace("/", "--"),
+        "program": _python(entry, site, "llmops_cache"),
+        "seed_dir": site["cache_seed_dir"],
+        "seed": f' --seed {site["cache_seed_dir"]}/"$cache_key".tar' if site["cache_seed_dir"] else "",
+        "srun": every,
+        "address": "127.0.0.1" if listens in ("0.0.0.0", "::", "") else listens,  # noqa: S104 - what it listens on
     }
 
 
@@ -145,20 +200,23 @@ def replica_names(job_name: str, replicas: int) -> list[str]:
     return [job_name, *(f"{job_name}+{number}" for number in range(2, replicas + 1))]
 
 
-def _python(site: Mapping[str, t.Any], program: str) -> list[str]:
+def _python(entry: Mapping[str, t.Any], site: Mapping[str, t.Any], program: str) -> list[str]:
     """A program of the role, a folder beside the scripts. It leaves nothing in that folder."""
-    return [f"{site['venv']}/bin/python", "-B", f"{site['dir']}/{program}"]
+    return [*engine_python(entry, site), f"{site['dir']}/{program}"]
 
 
 def _program(entry: Mapping[str, t.Any], site: Mapping[str, t.Any], topology: Topology) -> list[str]:
     """What runs on each node of the job, and what it is told of the site."""
-    words = _python(site, "llmops_node")
+    words = _python(entry, site, "llmops_node")
     words += ["--port", str(entry["port"]), "--port-range", site["port_range"]]
     interface = entry["interface"] or site["interface"]
     words += ["--interface", interface] if interface else []
-    if site["preflight"] == "collective":
+    # The collective is the engine's own, which the node does not have where an image brings it.
+    if site["preflight"] == "collective" and entry["runtime"] == "venv":
         words += ["--collective", "nccl" if site["device"] == "cuda" else "gloo"]
     words += ["--drain-seconds", str(site["shutdown_timeout"])]
+    # A profiler writes when its engine has ended. Who stops the job sets the bound: Slurm's KillWait, or none.
+    words += ["--grace-seconds", "600"] if entry["profiler"] else []
     return [*words, *topology.settings]
 
 
@@ -168,12 +226,17 @@ def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     site = complete_site(site)
     job = _job("serve", entry, site)
     topology = topology_of(entry, site)
-    argv = [f"{site['venv']}/bin/vllm", "serve", entry["model_id"]]
+    if topology is not None and entry["runtime"] == "pyxis":
+        raise NotInThisReleaseError(
+            f"Rendering the job of {entry['name']} failed: runtime: pyxis found; allowed for a server of several "
+            "nodes, for replicas and with vllm_jobs_port_moves is venv, podman, docker or apptainer."
+        )
+    argv = [engine_program(entry, site), "serve", entry["model_id"]]
     # Where it listens is then said on the node, with the rest that only the node knows.
     argv += ["--host", site["host"], "--port", str(entry["port"])] if topology is None else []
     argv += _engine_options(entry, site)
     argv += ["--shutdown-timeout", str(site["shutdown_timeout"])]
-    job["argv"] = [*argv, *site["engine_args"], *entry["extra_args"]]
+    job["argv"] = [*argv, *_last_words(entry, site)]
     job["template"] = "serve.sh.j2" if topology is None else "serve_nodes.sh.j2"
     job["job_names"] = replica_names(job["job_name"], entry["replicas"])
     job["port_moves"] = topology is not None
@@ -188,13 +251,13 @@ def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     if topology is not None:
         # A replica's job has a name of its own, which Slurm tells the script.
         del known["job_name"]
-    job["endpoint"] = json.dumps({**known, "models": job["served_names"]}, sort_keys=True)
+    job["endpoint"] = json.dumps({**known, "models": [*job["served_names"], *job["adapters"]]}, sort_keys=True)
     return job
 
 
 def has_batch(entry: Mapping[str, t.Any]) -> bool:
-    """Whether requests out of a file can be answered: by an engine on one node."""
-    return entry.get("nodes") == 1 and entry.get("backend") != "ray"
+    """Whether requests out of a file can be answered: by an engine on one node that the job's step starts itself."""
+    return entry.get("nodes") == 1 and entry.get("backend") != "ray" and entry.get("runtime") != "pyxis"
 
 
 def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -203,14 +266,20 @@ def batch_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     if not has_batch(entry):
         raise NotInThisReleaseError(
             f"Rendering the batch job of {entry['name']} failed: nodes: {entry['nodes']} with backend: "
-            f"{entry['backend']} found; batches run on one node, allowed are nodes: 1 and backend: mp or rpc."
+            f"{entry['backend']} found; batches run on one node, allowed are nodes: 1 and backend: mp or rpc"
+            f"{', and a runtime other than pyxis' if entry['runtime'] == 'pyxis' else ''}."
         )
     site = complete_site(site)
     job = _job("batch", entry, site)
-    argv = [f"{site['venv']}/bin/vllm", "serve", entry["model_id"], *_engine_options(entry, site)]
-    job["argv"] = [*argv, *site["engine_args"], *entry["extra_args"]]
-    job["program"] = _python(site, "llmops_batch")
+    argv = [engine_program(entry, site), "serve", entry["model_id"], *_engine_options(entry, site)]
+    job["argv"] = [*argv, *_last_words(entry, site)]
+    job["program"] = _python(entry, site, "llmops_batch")
     return job
+
+
+def batch_jobs(entries: Sequence[Mapping[str, t.Any]], site: Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The batch jobs of those entries that can have one."""
+    return [batch_job(entry, site) for entry in entries if has_batch(entry)]
 
 
 def job_problems(entries: Sequence[Mapping[str, t.Any]], site: Mapping[str, t.Any]) -> list[str]:

@@ -47,6 +47,9 @@ def complete(values: Mapping[str, t.Any], defaults: Mapping[str, t.Any]) -> tupl
     env is merged name by name; extra_args of the entry follow those of the defaults, and in the engine the last wins.
     """
     entry: dict[str, t.Any] = {}
+    if values.get("runtime") == "venv":
+        # The way back from a default: an image of all other entries is not this one's.
+        defaults = {name: value for name, value in defaults.items() if name != "image"}
     for name, key in MODEL_KEYS.items():
         entry[name] = values.get(name, defaults.get(name, empty_value(key)))
     entry["env"] = {**defaults.get("env", {}), **values.get("env", {})}

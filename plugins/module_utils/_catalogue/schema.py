@@ -9,7 +9,9 @@ Everything else reads these tables: validation, merging of defaults, the flags o
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine_keys import ENGINE_KEYS
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.key import PATH_PATTERN, REPO_PATTERN, Key
 
 MODELS_VARIABLE = "vllm_models"
 DEFAULTS_VARIABLE = "vllm_defaults"
@@ -18,52 +20,18 @@ SITE_PREFIX = "vllm_jobs_"
 
 # One name is used as file name, Slurm job name and served model name: no separators, nothing a shell or a path reads.
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}"
-REPO_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 SLURM_WORD = r"[A-Za-z0-9_][A-Za-z0-9_.,-]*"
 TIME_PATTERN = r"[0-9]+|[0-9]+-[0-9]{1,2}(?::[0-9]{2}){0,2}|[0-9]+:[0-9]{2}:[0-9]{2}|UNLIMITED|INFINITE"
-PATH_PATTERN = r"/[A-Za-z0-9._@+-]+(?:/[A-Za-z0-9._@+-]+)*"
-COMMIT_PATTERN = r"[0-9a-f]{40}"
 
 DTYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
 KV_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 BACKENDS = ("mp", "ray", "rpc")
 BALANCING = ("internal", "hybrid", "external")
+PROFILERS = ("torch", "nsys", "viztracer")
+RUNTIMES = ("venv", "podman", "docker", "apptainer", "pyxis")
 # Interfaces by name or pattern (ib*, eth?), or networks (10.1.0.0/16), the first that is there.
 INTERFACE_PATTERN = r"[A-Za-z0-9*?][A-Za-z0-9_.@*?/-]{0,63}(?:,[A-Za-z0-9*?][A-Za-z0-9_.@*?/-]{0,63})*"
 _INTERFACES = "names of interfaces, patterns such as ib* or networks such as 10.1.0.0/16, with commas between"
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key: what it may hold and where it goes. `flag` is the engine's option that carries it as is."""
-
-    name: str
-    type: str
-    description: str
-    source: str
-    default: t.Any = None
-    required: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
-    pattern: str | None = None
-    choices: tuple[str, ...] = ()
-    allowed: str = ""
-    unit: str = ""
-    flag: str = ""
-    defaultable: bool = True
-
-    def allows(self) -> str:
-        """What may be written here, in words."""
-        if self.allowed:
-            return self.allowed
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        noun = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}.get(
-            self.type, f"a {self.type}"
-        )
-        if self.minimum is not None and self.maximum is not None:
-            return f"{noun} from {self.minimum:g} to {self.maximum:.10g}"
-        return noun if self.minimum is None else f"{noun} of at least {self.minimum:g}"
 
 
 def _table(*keys: Key) -> dict[str, Key]:
@@ -87,7 +55,7 @@ MODEL_KEYS: t.Final = _table(
         "Repository on the model hub.",
         "specification; hub naming rules",
         required=True,
-        pattern=rf"(?:{REPO_PART}/)?{REPO_PART}",
+        pattern=REPO_PATTERN,
         allowed="'organisation/name' as on the model hub (letters, digits, '.', '_', '-')",
         defaultable=False,
     ),
@@ -271,6 +239,7 @@ MODEL_KEYS: t.Final = _table(
         "Whether the model is to read images. False: only its language part is loaded. Unset: what the model can.",
         "specification; vLLM --language-model-only",
     ),
+    *ENGINE_KEYS,
     Key(
         "trust_remote_code",
         "bool",
@@ -281,6 +250,29 @@ MODEL_KEYS: t.Final = _table(
         defaultable=False,
     ),
     Key("replicas", "int", "Servers of this model, each a job.", "this collection", default=1, minimum=1, maximum=1024),
+    Key(
+        "profiler",
+        "str",
+        "What watches the engine while it serves; its files are in the folder profiles of vllm_jobs_dir. Unset: none.",
+        "specification; vLLM --profiler-config",
+        choices=PROFILERS,
+    ),
+    Key(
+        "runtime",
+        "str",
+        "What the engine runs in: its virtual environment, or a container of image.",
+        "specification",
+        default="venv",
+        choices=RUNTIMES,
+    ),
+    Key(
+        "image",
+        "str",
+        "Image of a container runtime: its name in a registry, or the path of its file on the nodes.",
+        "specification",
+        pattern=r"(?:/|[A-Za-z0-9])[A-Za-z0-9._/@:+-]{0,254}",
+        allowed="a name as in registry.example.org/group/name:tag, or an absolute path",
+    ),
     Key(
         "time",
         "str",
@@ -375,8 +367,13 @@ SITE_KEYS: t.Final = _table(
     _path(
         "cache_dir",
         "",
-        "Folder on each node's own disk for what the engine compiles, by engine and hardware. Empty: the engine's own, "
-        "in the home of the user.",
+        "Folder on each node's own disk for what the engine compiles, by engine, hardware and model. Empty: the "
+        "engine's own, in the home of the user.",
+    ),
+    _path(
+        "cache_seed_dir",
+        "",
+        "Folder that all nodes share, where what one node compiled is kept for the others. Empty: each node compiles.",
     ),
     _path("api_key_file", "/etc/llmops/vllm-api-key", "File with the API key, read inside the job. Empty: no key."),
     Key(
@@ -449,6 +446,25 @@ SITE_KEYS: t.Final = _table(
         minimum=0,
         maximum=3600,
         unit="seconds",
+    ),
+    Key(
+        "container_shm_size",
+        "str",
+        "Shared memory of a container of podman or docker, through which the engine's processes talk.",
+        "this collection",
+        "16g",
+        pattern=r"[1-9][0-9]*[kmg]",
+        allowed="quoted text: a number with k, m or g behind it",
+        unit="as written",
+    ),
+    Key(
+        "container_mounts",
+        "list",
+        "Folders of the nodes that containers may read, at the same paths, beside the models.",
+        "specification",
+        (),
+        pattern=PATH_PATTERN,
+        allowed="a list of absolute paths made of letters, digits, '.', '_', '@', '+' and '-'",
     ),
     Key("engine_env", "dict", "Environment of every engine. No secrets.", "this collection", ()),
     Key("engine_args", "list", "Options of every engine, one word each. No secrets.", "vLLM serve", ()),

@@ -9,6 +9,8 @@ import re
 import typing as t
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine import engine_faults
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.key import COMMIT_PATTERN
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import (
     complete,
     read_table,
@@ -16,7 +18,6 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge im
     with_overrides,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import (
-    COMMIT_PATTERN,
     DEFAULTS_VARIABLE,
     MODEL_KEYS,
     MODELS_VARIABLE,
@@ -111,7 +112,7 @@ def _check_facts(entry: Mapping[str, t.Any], where: str) -> list[str]:
             f"{where}: revision: {entry['revision']!r} found; with trust_remote_code allowed is only a commit of 40 "
             "hexadecimal digits, because any other name may bring new code tomorrow."
         )
-    return problems
+    return problems + [f"{where}: {fault}." for fault in engine_faults(entry)]
 
 
 def check_entry(index: int, found: t.Any, defaults: Mapping[str, t.Any]) -> tuple[dict[str, t.Any] | None, list[str]]:

@@ -11,29 +11,13 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.flags import env_problem, flag_problem
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import TIME_PATTERN, Key
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.found import BadValueError, show
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.key import Key
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.readers import SPECIAL
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import TIME_PATTERN
 
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
-
-
-class BadValueError(Exception):
-    """The value breaks its row. Each fault says what was found and what is allowed."""
-
-    def __init__(self, *faults: str) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
-
-
-def show(value: t.Any) -> str:
-    """A value for a message: short, and with its type where the type is the point."""
-    text = repr(str(value)) if isinstance(value, str) else str(value)
-    if len(text) > 60:
-        text = text[:57] + "..."
-    if value is None or isinstance(value, str):
-        return "nothing" if value is None else text
-    names = ((bool, "boolean"), (int, "number"), (float, "number"), (Mapping, "dictionary"), (Sequence, "list"))
-    return f"{text} ({next((name for kind, name in names if isinstance(value, kind)), type(value).__name__)})"
 
 
 def nearest(name: t.Any, known: t.Iterable[str]) -> str:
@@ -88,9 +72,10 @@ def _word_fault(key: Key, index: int, word: t.Any) -> str | None:
         return f"{show(word)} found; allowed is a text (quote numbers) without NUL bytes"
     if key.pattern:
         return None if re.fullmatch(key.pattern, word) else f"{show(word)} found; allowed is {key.allows()}"
+    of_entry = key.name == "extra_args"
     if index == 0 and not word.startswith("-"):
-        return flag_problem(word) or f"{show(word)} found; allowed is an option, which begins with '-'"
-    return flag_problem(word)
+        return flag_problem(word, of_entry) or f"{show(word)} found; allowed is an option, which begins with '-'"
+    return flag_problem(word, of_entry)
 
 
 def _words(key: Key, value: t.Any) -> list[str]:
@@ -135,6 +120,8 @@ _READERS: t.Final[Mapping[str, t.Callable[[Key, t.Any], t.Any]]] = {
 
 def read_value(key: Key, value: t.Any) -> t.Any:
     """The value as the rest of the code uses it; raises BadValueError."""
+    if key.reader:
+        return SPECIAL[key.reader](key, value)
     return _READERS[key.type](key, value)
 
 

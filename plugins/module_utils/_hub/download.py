@@ -204,7 +204,7 @@ def _to_fetch(cache: ModelCache, request: Request, wanted: Wanted) -> list[Model
     lacking = cache.lacking(wanted.files)
     rest = list({file.blob: file for file in wanted.files if file not in lacking}.values())
     with ThreadPoolExecutor(max_workers=request.max_workers) as pool:
-        bad = [file for file, is_bad in zip(rest, pool.map(cache.is_bad, rest), strict=True) if is_bad]
+        bad = [file for file, is_bad in zip(rest, pool.map(cache.is_bad, rest)) if is_bad]
     return lacking + bad
 
 

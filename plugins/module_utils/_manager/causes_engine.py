@@ -119,7 +119,7 @@ CAUSES: tuple[Cause, ...] = (
         "not-a-multimodal-model",
         r"(?P<what>\S+) is not a multimodal model",
         "{what} reads no images, and an option for images was given.",
-        "Take vision and --limit-mm-per-prompt out of the entry {model} and deploy again.",
+        "Take vision and limit_mm_per_prompt out of the entry {model} and deploy again.",
     ),
     Cause(
         "cpu-head-size",
@@ -132,7 +132,13 @@ CAUSES: tuple[Cause, ...] = (
         r"InvalidCxxCompiler|Failed to find C compiler|No working C\+\+ compiler|(?:g\+\+|gcc)['\"]?: (?:No such "
         r"file|not found)",
         "torch.compile needs a C++ compiler, and the node has none.",
-        "Install g++ on the compute hosts, or put --enforce-eager into extra_args of {model}.",
+        "Install g++ on the compute hosts, or set eager: true for {model} and deploy again.",
+    ),
+    Cause(
+        "no-python-headers",
+        r"fatal error: Python\.h: No such file or directory",
+        "torch.compile needs the headers of Python, and the node has none.",
+        "Install python3-dev on the compute hosts, or set eager: true for {model} and deploy again.",
     ),
     Cause(
         "packages-do-not-match",
@@ -157,7 +163,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause(
         "dense-model-data-parallel",
         r"Non-MoE models do not support external data parallel|[Uu]nsupported for non-MoE models|"
-        r"launch independent vLLM instances",
+        r"launch independent vLLM instances|assert self\.stats_update_address is not None",
         "Data parallelism over several servers is for mixtures of experts only.",
         "Set data_parallel_size: 1 and use replicas for {model}.",
     ),

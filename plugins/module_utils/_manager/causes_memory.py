@@ -135,8 +135,7 @@ CAUSES: tuple[Cause, ...] = (
         r"CUDA error: (?P<what>an illegal memory access was encountered|device-side assert triggered|unspecified "
         r"launch failure)",
         "A computation on the GPU crashed: {what}.",
-        "Start it again; if it comes back put --enforce-eager into extra_args of {model}, and report it to vLLM with "
-        "the log.",
+        "Start it again; if it comes back set eager: true for {model}, and report it to vLLM with the log.",
         rank=LIKELY,
     ),
     Cause(

@@ -178,7 +178,7 @@ ENDINGS: tuple[Cause, ...] = (
         "crashed",
         r"exit code 139|signal 11\b|exit code 134|signal 6\b",
         "The engine crashed in native code.",
-        "Put --enforce-eager into extra_args of {model} and try again; then another vLLM (vllm_version).",
+        "Set eager: true for {model} and deploy again; then try another vLLM (vllm_version).",
         "end",
         CONSEQUENCE - 10,
     ),

@@ -164,6 +164,7 @@ def _add_running(add: Add) -> None:
         _add_waiting(one, 1800.0, "from running to the first answer (default: 1800)")
         if name == "serve":
             one.add_argument("--replace", action="store_true", help="cancel a job that was made from another script")
+            one.add_argument("--print", action="store_true", help="print the job script that would run, and do nothing")
         _add_dry_run(one)
     batch = add("batch", "answer a file of requests (OpenAI's batch format)")
     batch.add_argument("model", metavar="MODEL")

@@ -112,7 +112,7 @@ class Context:
 
     def health(self, job: Job, script: Script | None, key: str | None) -> tuple[Verdict, str]:
         """One quick look at a running job's engine, up to a real answer; and its address."""
-        task: Task = "embed" if script and script.task == "embed" else "generate"
+        task: Task = script.task if script else "generate"
         target = Target(None, "completion", task, LOOK_SECONDS)
         places = self.places(job, key, script.port if script else None)
         found = look_once(Ladder(places, target, lambda: job_seen(job)), target)

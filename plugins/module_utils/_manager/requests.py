@@ -10,6 +10,8 @@ import json
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.llmops.cluster.plugins.module_utils._vllm.batch_lines import read_lines
+
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -24,45 +26,22 @@ class Looked:
     problems: tuple[str, ...] = ()
 
 
-def look(lines: Iterable[str], served: Sequence[str]) -> Looked:
+def look(lines: Iterable[bytes], served: Sequence[str]) -> Looked:
     """What is wrong with the lines of a batch, the first faults in words."""
     count = 0
     problems: list[str] = []
-    ids: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for line in read_lines(lines):
         count += 1
-        fault = _fault(line, served, ids)
-        if fault:
-            problems.append(f"line {number}: {fault}")
+        problem = line.problem
+        if not problem and served and line.model and line.model not in served:
+            problem = f"asks for the model {line.model!r}; this batch serves {', '.join(served)}"
+        if problem:
+            problems.append(f"line {line.number}: {problem}")
             if len(problems) >= MOST_PROBLEMS:
                 break
     if not count:
         problems.append("it holds no request")
     return Looked(count, tuple(problems))
-
-
-def _fault(line: str, served: Sequence[str], ids: set[str]) -> str | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return "it is no JSON. Each line is one object, as for OpenAI's batch files"
-    if not isinstance(value, dict):
-        return "it is no JSON object"
-    missing = [key for key in ("custom_id", "method", "url", "body") if key not in value]
-    if missing:
-        return f"{', '.join(missing)} is missing"
-    url = value["url"]
-    if not isinstance(url, str) or not url.startswith("/v1/"):
-        return f"url {url!r} is not answered in batches; /v1/chat/completions is"
-    if value["custom_id"] in ids:
-        return f"custom_id {value['custom_id']!r} is there twice"
-    ids.add(value["custom_id"])
-    model = value["body"].get("model") if isinstance(value["body"], dict) else None
-    if served and model is not None and model not in served:
-        return f"model {model!r} is not what this batch serves: {', '.join(served)}"
-    return None
 
 
 def batch_name(job_name: str, requests: str, answers: str | None) -> str:

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import UNKNOWN, ManagerError
 
+if t.TYPE_CHECKING:
+    from ansible_collections.llmops.cluster.plugins.module_utils._vllm.classify import Task
+
 Kind = t.Literal["serve", "batch"]
 KINDS: tuple[Kind, ...] = ("serve", "batch")
 
@@ -43,9 +46,13 @@ class Script:
     served: tuple[str, ...] = ()
 
     @property
-    def task(self) -> str:
-        """What kind of request proves that it works."""
-        return "embed" if "embed" in self.engine or "--convert=embed" in self.engine else "generate"
+    def task(self) -> Task:
+        """What kind of request proves that it works: by the words, which extra_args may hold too."""
+        given = {word.partition("=")[0]: word.partition("=")[2] for word in self.engine if "=" in word}
+        convert, runner = (self.flag(name) or given.get(name) for name in ("--convert", "--runner"))
+        if convert == "classify":
+            return "classify"
+        return "embed" if convert == "embed" or runner == "pooling" else "generate"
 
     def flag(self, name: str) -> str | None:
         """The value that follows a flag of the engine."""

@@ -74,18 +74,18 @@ def table(
     """Aligned columns; the last one gives way where the terminal is narrow (`columns`: None for no limit)."""
     cells = [[one if isinstance(one, Cell) else Cell(one) for one in row] for row in rows]
     texts = [[harmless(cell.text) for cell in row] for row in cells]
-    widths = [max(width(text) for text in column) for column in zip(heads, *texts, strict=True)]
+    widths = [max(width(text) for text in column) for column in zip(heads, *texts)]
     if columns is not None:
         others = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
         widths[-1] = min(widths[-1], max(columns - others, NARROWEST))
     lines = [_line([Cell(head, "bold") for head in heads], list(heads), widths, paint)]
-    lines += [_line(row, text, widths, paint) for row, text in zip(cells, texts, strict=True)]
+    lines += [_line(row, text, widths, paint) for row, text in zip(cells, texts)]
     return "\n".join(lines)
 
 
 def _line(cells: Sequence[Cell], texts: Sequence[str], widths: Sequence[int], paint: Paint) -> str:
     parts = []
-    for cell, text, columns in zip(cells, texts, widths, strict=True):
+    for cell, text, columns in zip(cells, texts, widths):
         shown = cut(text, columns)
         parts.append(paint(shown, cell.colour) + " " * (columns - width(shown)))
     return GAP.join(parts).rstrip()

@@ -127,6 +127,13 @@ def _data_parallel(model: Architecture, wish: Wish, layout: Layout) -> t.Iterato
             "mp, or rpc with data_parallel_size of at least 2",
             "Remote calls join data parallel copies.",
         )
+    if wish.balancing != "internal" and layout.data > 1 and model.experts is None:
+        yield Problem(
+            "data_parallel_balancing",
+            wish.balancing,
+            "internal: the engine refuses outside balancing for a model without experts",
+            "Use replicas: each is a server and a job of its own.",
+        )
     external = next((flag for flag in _EXTERNAL if wish.has(flag)), None)
     if external and model.experts is None:
         yield Problem(

@@ -18,6 +18,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._plan.kv import (
     longest,
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.layout import Layout
+from ansible_collections.llmops.cluster.plugins.module_utils._plan.lora import adapter_bytes
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.quantization import (
     DTYPE_BYTES,
     online,
@@ -130,7 +131,8 @@ def _working(model: Model, wish: Wish, gpu: Gpu, layout: Layout, held: t.Sequenc
     layers = tokens * (6 * found.hidden + width) * 2
     # The last stage scores every word for each request.
     last = max(layers, requests * found.vocabulary * _SCORE)
-    extra = (0.0 if wish.eager else _GRAPHS) + (_COLLECTIVES if layout.world > 1 else 0.0)
+    extra = (_GRAPHS if wish.graphs and not wish.eager else 0.0) + (_COLLECTIVES if layout.world > 1 else 0.0)
+    extra += adapter_bytes(found, layout, wish)
     share = _EXPERTS if found.experts else 0.0
     needed = [layers + extra + share * stage for stage in held]
     needed[0] += _ENCODER if found.vision and wish.vision is not False else 0.0
@@ -143,13 +145,11 @@ def fit_of(model: Model, wish: Wish, gpu: Gpu, layout: Layout) -> Fit:
     held = model.weights.on_stages(layout)
     working = _working(model, wish, gpu, layout, held)
     budget = gpu.memory * wish.utilization
-    room = [budget - stage - needed for stage, needed in zip(held, working, strict=True)]
+    room = [budget - stage - needed for stage, needed in zip(held, working)]
     fullest = room.index(min(room))
     if wish.kv_bytes is not None:
         # The size is fixed: it must be there in the whole memory, and the share of it no longer counts.
-        room = [
-            min(float(wish.kv_bytes), gpu.memory - stage - needed) for stage, needed in zip(held, working, strict=True)
-        ]
+        room = [min(float(wish.kv_bytes), gpu.memory - stage - needed) for stage, needed in zip(held, working)]
         budget = held[fullest] + working[fullest] + min(room)
     options = cache_options(model, wish, gpu)
     cache = cache_of(model.architecture, layout, options, room)

@@ -110,7 +110,7 @@ def cache_of(model: Architecture, layout: Layout, options: CacheOptions, room: t
     full, sliding = _groups(model, options.mixed)
     page = token_bytes(model, layout.tensor, options.element_bytes) * options.block
     counts = []
-    for bytes_free, held in zip(room, stages(model.layers, layout.pipeline), strict=True):
+    for bytes_free, held in zip(room, stages(model.layers, layout.pipeline)):
         # A block is as many pages as the largest group has layers in this stage.
         pages = max((sum(index in held for index in group) for group in full + sliding), default=0)
         if pages:

@@ -50,4 +50,4 @@ def stages(layers: int, pipeline: int) -> list[range]:
     for index in range(2, layers % pipeline + 2):
         sizes[-index] += 1
     starts = [sum(sizes[:index]) for index in range(pipeline)]
-    return [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    return [range(start, start + size) for start, size in zip(starts, sizes)]

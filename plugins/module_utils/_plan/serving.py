@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors import NotInThisReleaseError
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import complete_site, serve_job
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.launch import contained, profiler_flags
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.plan import catalogue_plan, given_keys
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.advice import advice
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.architecture import read_architecture
@@ -171,7 +172,9 @@ def _checked(
 ) -> dict[str, list[str]]:
     """What the installed engine says about the command line of this entry, and what this release cannot run yet."""
     try:
-        return {"options": option_problems(serve_job({**entry, **sizes}, site)["argv"], parser), "limits": []}
+        argv = [*serve_job({**entry, **sizes}, site)["argv"], *profiler_flags(entry)]
+        # The parser is that of the environment on the node; an image has a vLLM of its own.
+        return {"options": [] if contained(entry) else option_problems(argv, parser), "limits": []}
     except NotInThisReleaseError as error:
         return {"options": [], "limits": [str(error)]}
 
@@ -214,6 +217,9 @@ def serving_plan(
         plan.update(_one(entry, given[name], about.get(name), groups, complete, wanted))
         plan["sizes"] = _sized(entry, given[name], plan)
         plan.update(_checked(entry, plan["sizes"], complete, parser))
+        if contained(entry):
+            unchecked = f"its options are not checked: the vLLM in {entry['image']} is not asked which ones it has."
+            plan["warnings"] = [*plan.get("warnings", []), unchecked]
         plan["text"] = plan_text({**plan, "problems": [*plan["problems"], *plan["options"]]})
         plans.append(plan)
     return plans

@@ -10,6 +10,7 @@ import typing as t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine import adapters_at_once, compile_options
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.flags import flag_of
 from ansible_collections.llmops.cluster.plugins.module_utils._plan.kv import CPU_BLOCK, GPU_BLOCK
 
@@ -41,6 +42,10 @@ class Wish:
     kv_bytes: int | None = None
     block: int = GPU_BLOCK
     eager: bool = False
+    graphs: bool = True
+    balancing: str = "internal"
+    adapters: int = 0
+    adapter_rank: int = 16
     vision: bool | None = None
     concurrency: float = 1.0
     backend: str = "mp"
@@ -78,13 +83,20 @@ def _cache_bytes(options: Mapping[str, str], env: Mapping[str, str]) -> int | No
     return given if given is not None else (space * 2**30 if space else None)
 
 
+def _is_eager(words: Sequence[str]) -> bool:
+    """Whether nothing is compiled: the last word about it counts, as it does in the engine."""
+    said = [word for word in words if word in ("--enforce-eager", "--no-enforce-eager")]
+    return bool(said) and said[-1] == "--enforce-eager"
+
+
 def read_wish(entry: Mapping[str, t.Any], site: Mapping[str, t.Any], concurrency: float = 1.0) -> Wish:
     """The wish of a complete entry on a site, by the names of SITE_KEYS."""
-    words = (*site.get("engine_args", ()), *entry["extra_args"])
+    before = list(site.get("engine_args", ()))
+    words = (*before, *compile_options(entry, before), *entry["extra_args"])
     env = {**site.get("engine_env", {}), **entry["env"]}
     options = options_of(words)
     device = str(site.get("device", "cuda"))
-    block = _number(options.get("--block-size"))
+    block, eager = _number(options.get("--block-size")), _is_eager(words)
     return Wish(
         length=entry["max_model_len"],
         utilization=entry["gpu_memory_utilization"],
@@ -95,7 +107,11 @@ def read_wish(entry: Mapping[str, t.Any], site: Mapping[str, t.Any], concurrency
         batched_tokens=entry["max_num_batched_tokens"],
         kv_bytes=_cache_bytes(options, env),
         block=block or (CPU_BLOCK if device == "cpu" else GPU_BLOCK),
-        eager="--enforce-eager" in options,
+        eager=eager,
+        graphs=not eager and entry["optimization_level"] != 0,
+        balancing=entry["data_parallel_balancing"],
+        adapters=adapters_at_once(entry) if entry["lora_adapters"] else 0,
+        adapter_rank=entry["max_lora_rank"] or 16,
         vision=entry["vision"],
         concurrency=concurrency,
         backend=entry["backend"],

@@ -76,7 +76,7 @@ def hide_environment(module: AnsibleModule) -> list[dict[str, t.Any]]:
     """
     places = [module.params, *(module.params["jobs"] or [])]
     environments: list[dict[str, t.Any]] = [place["environment"] or {} for place in places]
-    for place, environment in zip(places, environments, strict=True):
+    for place, environment in zip(places, environments):
         texts = {str(name): str(value) for name, value in environment.items()}
         module.no_log_values -= set(texts.values()) - set(secret_values(texts))
         place["environment"] = dict.fromkeys(environment, HIDDEN)

@@ -15,7 +15,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.change impor
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import JobEndedError, SlurmError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import secret_values
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import ATTEMPTS, Submitter
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import AT_ONCE, ATTEMPTS, Submitter
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +39,7 @@ class JobManager:
     watch: JobWatch
     check_mode: bool
     until_saved: bool = True
+    at_once: int = AT_ONCE
     lock: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -77,9 +78,10 @@ class JobManager:
         """
         booted = self.client.boot_time(now=False)
         with self.lock():
-            works = self._plan(orders, state=state, on_change=on_change)
+            jobs = self._jobs_of(orders)
+            works = self._plan(orders, jobs, state=state, on_change=on_change)
             if not self.check_mode:
-                self._act([work for work in works if work.plan.action != decide.DONE])
+                self._act([work for work in works if work.plan.action != decide.DONE], jobs)
         waiting = [] if self.check_mode else [work for work in works if work.open and work.plan.action != decide.DONE]
         for attempt in range(ATTEMPTS):
             lost = self._bring_to(state, waiting, booted)
@@ -88,12 +90,11 @@ class JobManager:
             self.sleep(SECONDS_TO_ABORT)
             booted = self.client.boot_time()
             with self.lock():
-                self._make(lost)
+                self._make(lost, self._jobs_of([work.order for work in lost]))
             waiting = [work for work in lost if work.open]
         return [work.outcome for work in works]
 
-    def _plan(self, orders: Sequence[Order], *, state: str, on_change: str) -> list[Work]:
-        jobs = self._jobs_of(orders)
+    def _plan(self, orders: Sequence[Order], jobs: list[Job], *, state: str, on_change: str) -> list[Work]:
         works = []
         for order in orders:
             seen = self._survey(order, jobs)
@@ -127,15 +128,17 @@ class JobManager:
                 known = [job for job in recorded if job.group_id] if recorded else jobs
             _mark_done(work, self._survey(work.order, known))
 
-    def _act(self, works: list[Work]) -> None:
-        self.watch.until_cancelled([job for work in works if work.outcome.changed for job in work.plan.cancel])
-        self._make([work for work in works if work.plan.action in (decide.SUBMIT, decide.REPLACE)])
+    def _act(self, works: list[Work], jobs: list[Job]) -> None:
+        cancelled = [job for work in works if work.outcome.changed for job in work.plan.cancel]
+        self.watch.until_cancelled(cancelled)
+        missing = [work for work in works if work.plan.action in (decide.SUBMIT, decide.REPLACE)]
+        # Cancelling takes its time, in which others may have been quicker.
+        self._make(missing, self._jobs_of([work.order for work in missing]) if missing and cancelled else jobs)
 
-    def _make(self, works: list[Work]) -> None:
-        """Submit what is not there yet, each once."""
+    def _make(self, works: list[Work], jobs: list[Job]) -> None:
+        """Submit what is not there yet among the jobs seen last, each once."""
         if not works:
             return
-        jobs = self._jobs_of([work.order for work in works])
         # A controller that died may have forgotten not only the new job but also that the old one was cancelled.
         self.watch.until_cancelled(
             [job for work in works if work.submitted_at for job in self._survey(work.order, jobs).other]
@@ -152,7 +155,7 @@ class JobManager:
         for work in missing:
             work.before = sum(work.order.made(job) for job in jobs)
         known = frozenset(job.job_id for work in missing for job in jobs if work.order.made(job))
-        submitter = Submitter(self.client, known, clock=self.clock, sleep=self.sleep)
+        submitter = Submitter(self.client, known, self.at_once, clock=self.clock, sleep=self.sleep)
         seen = submitter.submit([work.order for work in missing])
         for work in missing:
             work.submitted_at = self.now()
@@ -190,9 +193,9 @@ class JobManager:
 
     @staticmethod
     def _take(works: list[Work], watched: list[Watched]) -> list[Work]:
-        for work, one in zip(works, watched, strict=True):
+        for work, one in zip(works, watched):
             work.outcome.job, work.outcome.tasks, work.outcome.error = one.job, one.tasks, one.error
-        return [work for work, one in zip(works, watched, strict=True) if one.gone]
+        return [work for work, one in zip(works, watched) if one.gone]
 
     def _confirm(self, works: list[Work]) -> list[Work]:
         """See the jobs once more, after the controller has saved its state: only then can it not lose them.

@@ -68,7 +68,7 @@ def results(names: list[str], found: list[dict[str, t.Any]]) -> dict[str, t.Any]
     return {
         "jobs": [
             {"name": name, **{key: value for key, value in one.items() if key != "diff"}}
-            for name, one in zip(names, found, strict=True)
+            for name, one in zip(names, found)
         ],
         "changed": changed > 0,
         "failed": bool(failed),

@@ -297,7 +297,7 @@ def _records(text: str, fields: Iterable[str], separator: str) -> t.Iterator[dic
         start = index * (len(names) - 1)
         *values, end = parts[start + 1 : start + len(names)]
         last, _mark, following = end.rpartition("\n")
-        yield dict(zip(names, [first, *values, last], strict=True))
+        yield dict(zip(names, [first, *values, last]))
         first = following
 
 

@@ -27,7 +27,7 @@ def wanted_jobs(params: dict[str, t.Any], environments: list[dict[str, t.Any]]) 
     if params["jobs"] is None:
         return [{**params, "environment": environments[0]}]
     jobs = []
-    for job, environment in zip(params["jobs"], environments[1:], strict=True):
+    for job, environment in zip(params["jobs"], environments[1:]):
         given = {name: value for name, value in job.items() if value is not None}
         if "script" in given or "script_content" in given:
             given = {"script": None, "script_content": None, **given}

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 import typing as t
-from collections import Counter, deque
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import OutcomeUnknownError, RefusedError
@@ -27,6 +28,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
 ATTEMPTS = 3
+# Much of an sbatch is waiting for slurmctld.
+AT_ONCE = 4
 # After an unclear answer the controller may still be working through what it was sent before.
 SECONDS_TO_APPEAR = 6.0
 
@@ -57,31 +60,29 @@ class Submitter:
 
     client: SlurmClient
     known: frozenset[int]
+    at_once: int = AT_ONCE
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     made: dict[str, Job] = field(default_factory=dict)
     errors: dict[str, SlurmError] = field(default_factory=dict)
 
     def submit(self, orders: Sequence[Order]) -> list[Job]:
-        """Fill `made` and `errors` by name; return the jobs seen in the last look.
+        """Fill `made` and `errors` by name; return the jobs of all orders, each as it was seen last.
 
         Answers that are clear are looked after in one go. After an unclear one the rest waits for a look: with the
         controller away, each further sbatch would only wait for its own time to run out.
         """
-        seen: list[Job] = []
+        seen: dict[int, Job] = {}
         tries: Counter[str] = Counter()
-        queue = deque(orders)
+        queue = list(orders)
         while queue:
             answers: list[tuple[Order, Submission]] = []
-            while queue:
-                order = queue.popleft()
-                tries[order.name] += 1
-                answers.append(
-                    (order, self.client.submit(order.spec, order.spec.comment(order.key), order.script_path))
-                )
-                if not answers[-1][1].clear:
-                    break
-            seen = self._look(answers)
+            while queue and all(answer.clear for _order, answer in answers):
+                wave, queue = queue[: self.at_once], queue[self.at_once :]
+                tries.update(order.name for order in wave)
+                answers += zip(wave, self._ask(wave))
+            seen.update((job.job_id, job) for job in self._look(answers))
+            again = []
             for order, answer in answers:
                 if order.name in self.made:
                     continue
@@ -90,8 +91,20 @@ class Submitter:
                 elif tries[order.name] >= ATTEMPTS:
                     self.errors[order.name] = _unknown(order, answer)
                 else:
-                    queue.appendleft(order)
-        return seen
+                    again.append(order)
+            queue = again + queue
+        return list(seen.values())
+
+    def _ask(self, wave: Sequence[Order]) -> list[Submission]:
+        """Their answers, in order."""
+
+        def ask(order: Order) -> Submission:
+            return self.client.submit(order.spec, order.spec.comment(order.key), order.script_path)
+
+        if len(wave) == 1:
+            return [ask(wave[0])]
+        with ThreadPoolExecutor(len(wave)) as pool:
+            return list(pool.map(ask, wave))
 
     def _look(self, answers: Sequence[tuple[Order, Submission]]) -> list[Job]:
         """Find the new jobs by their keys; a job that is over already counts, it was made.

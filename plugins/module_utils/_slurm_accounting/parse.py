@@ -29,7 +29,7 @@ def rows(text: str, columns: Sequence[str], what: str) -> list[dict[str, str]]:
                 f"Reading {what} failed: sacctmgr answered {line!r}, which has {len(cells)} columns instead of "
                 f"{len(columns)}. Run `sacctmgr show {what}` by hand and look for a text with a line break in it."
             )
-        found.append({column: cell.strip() for column, cell in zip(columns, cells, strict=True)})
+        found.append({column: cell.strip() for column, cell in zip(columns, cells)})  # noqa: B905 - Python 3.9
     return found
 
 

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# All that a fresh controller needs, as one archive for root alone: backup_controller.sh FOLDER CLUSTER VERSION AUTH KEEP
+# All that a fresh controller needs, as one archive for root alone: backup_controller.sh FOLDER CLUSTER VERSION AUTH KEEP STATE-FOLDER
 # Prints the archive's path. slurmctld is stopped while its state is copied (a second or two): a copy of a state that
 # changes could name jobs whose scripts it lacks. Jobs do not notice; it is started again whatever happens here.
 set -euo pipefail
 folder=$1 cluster=$2 version=$3 auth=$4 keep=$5
+# Where slurmctld has it now. STATE-FOLDER may be where the next deployment will bring it.
+state=$(sed -n 's/^StateSaveLocation=//p' /etc/slurm/slurm.conf 2>/dev/null || true)
+state=${state:-$6}
 umask 077
 install -d -m 0700 "$folder"
 work=$(mktemp -d "$folder/.making.XXXXXX")
@@ -19,7 +22,7 @@ if systemctl is-active --quiet slurmctld; then
   touch "$work/stopped"
   systemctl stop slurmctld
 fi
-cp -a /var/spool/slurmctld "$work/content/state"
+cp -a "$state" "$work/content/state"
 if [ -e "$work/stopped" ]; then
   systemctl start slurmctld
   rm "$work/stopped"

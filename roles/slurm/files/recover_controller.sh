@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Put back what backup_controller.sh saved: recover_controller.sh FOLDER unpack|keys|database|state [UID:GID]
+# Put back what backup_controller.sh saved: recover_controller.sh FOLDER unpack|keys|database|state [UID:GID STATE-FOLDER]
 # FOLDER/recover.tar.zst is the archive; it is unpacked to FOLDER/recover. Each step can be repeated after an interruption;
 # `state` comes last, since a controller that has a state is never overwritten.
 set -euo pipefail
@@ -44,8 +44,16 @@ case $step in
     if [ -e "$from/slurm-hardware.json" ]; then install -D -m 0644 "$from/slurm-hardware.json" /etc/llmops/slurm-hardware.json; fi
     chown -R "$3" "$from/state"
     chmod 0700 "$from/state"
-    rmdir /var/spool/slurmctld 2>/dev/null || true
-    mv -T "$from/state" /var/spool/slurmctld
+    location=$4
+    if [ -e "$location/clustername" ]; then
+      echo "$location has a state, which was kept"
+    else
+      # Often another file system. The mark of a whole state comes last: a copy that was interrupted is made again.
+      install -d -m 0700 -o "${3%:*}" -g "${3#*:}" "$location"
+      tar -C "$from/state" --exclude=./clustername -cf - . | tar -C "$location" --same-owner -xpf -
+      cp -p "$from/state/clustername" "$location/clustername.new"
+      mv "$location/clustername.new" "$location/clustername"
+    fi
     rm -rf "$from" "$folder/recover.tar.zst"
     ;;
   *) echo "no such step: $step" >&2; exit 2 ;;

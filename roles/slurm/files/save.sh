@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Save what an upgrade changes for good: save.sh FOLDER NAME KEEP database|state
+# Save what an upgrade changes for good: save.sh FOLDER NAME KEEP database|state [STATE-FOLDER]
 # Leaves FOLDER/NAME-DATE.sql.zst or .tar.zst, readable by root alone, and of its kind only the KEEP newest.
 set -euo pipefail
 folder=$1 name=$2 keep=$3 what=$4
@@ -16,7 +16,9 @@ case $what in
     ;;
   state)
     file+=.tar.zst
-    tar --zstd --numeric-owner -C /var/spool/slurmctld -cf "$file.partial" .
+    # Where slurmctld has it now. STATE-FOLDER may be where this deployment will bring it.
+    state=$(sed -n 's/^StateSaveLocation=//p' /etc/slurm/slurm.conf 2>/dev/null || true)
+    tar --zstd --numeric-owner -C "${state:-$5}" -cf "$file.partial" .
     ;;
   *) echo "no such thing to save: $what" >&2; exit 2 ;;
 esac

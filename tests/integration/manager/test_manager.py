@@ -74,6 +74,30 @@ def test_a_dry_run_leaves_the_queue_alone(desk: Desk, broken: str) -> None:
     assert desk.jobs() == before
 
 
+def test_a_restart_is_another_job_that_answers(desk: Desk) -> None:
+    assert desk.ask("serve phi3").rc == 0
+    before = desk.jobs("%A", "--name=vllm-serve-phi3")
+    said = desk.ask("--json restart phi3")
+    assert said.rc == 0, said.out
+    after = desk.jobs("%A", "--name=vllm-serve-phi3")
+    assert (len(before), len(after)) == (1, 1)
+    assert int(after[0]) > int(before[0])
+    assert said.json()["jobs"][0]["cancelled_job_ids"] == [int(before[0])]
+    assert desk.ask("test phi3").rc == 0
+
+
+def test_jobs_are_cancelled_by_their_ids_and_only_ours(desk: Desk, broken: str) -> None:
+    other = desk.run("ctl", "sbatch --parsable --hold --mem=1M --output=/dev/null --wrap true").strip()
+    assert desk.ask(f"serve {broken} --no-wait").rc == 0
+    (ours,) = desk.jobs("%A", f"--name=vllm-serve-{broken}")
+    assert desk.ask(f"cancel {ours} {other}").rc == 6
+    assert desk.jobs("%A", f"--name=vllm-serve-{broken}") == [ours]
+    assert f"Cancelled job {ours}" in desk.ask(f"cancel {ours}").out
+    assert f"Job {ours} has ended before." in desk.ask(f"cancel {ours}").out
+    assert other in desk.jobs("%A")
+    desk.run("ctl", f"scancel {other}")
+
+
 def test_others_see_what_slurm_shows_and_talk_with_a_key_of_their_own(desk: Desk) -> None:
     desk.run("ctl", "id bob >/dev/null 2>&1 || useradd --create-home bob")
     said = desk.ask("serve phi3", user="bob")

@@ -47,9 +47,10 @@ engine=(
     --served-model-name qwen four-gpus
     --revision main
     --dtype auto
+    --limit-mm-per-prompt '{"image": 2}'
     --gpu-memory-utilization 0.9
     --tensor-parallel-size 4
-    --limit-mm-per-prompt '{"image": 2}'
+    --override-generation-config '{"top_k": 2}'
 )
 
 program=(

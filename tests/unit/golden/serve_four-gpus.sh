@@ -43,10 +43,11 @@ engine=(
     --served-model-name qwen four-gpus
     --revision main
     --dtype auto
+    --limit-mm-per-prompt '{"image": 2}'
     --gpu-memory-utilization 0.9
     --tensor-parallel-size 4
     --shutdown-timeout 20
-    --limit-mm-per-prompt '{"image": 2}'
+    --override-generation-config '{"top_k": 2}'
 )
 
 # wait also returns when a trap has run: only the end of the process counts.

@@ -26,6 +26,17 @@ export HF_HUB_CACHE=/opt/models
 export HF_HUB_OFFLINE=1
 export VLLM_NO_USAGE_STATS=1
 export VLLM_WORKER_MULTIPROC_METHOD=spawn
+# Compiled code, on each node's own disk: by engine, hardware and model, so that nothing is loaded that was made for
+# others. What is compiled for a CPU is for this kind of CPU alone.
+hardware=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head -n 1 || true)
+[[ -n $hardware ]] || hardware=$(uname -m)-$(grep -E '^(model name|flags|CPU part|Features)' /proc/cpuinfo | sort -u | cksum | cut -d ' ' -f 1 || true)
+cache_key=$(basename "$(readlink -f /opt/vllm/venv)")/${hardware//[^A-Za-z0-9.]/_}/lab--maverick
+VLLM_CACHE_ROOT=/var/cache/vllm/$cache_key
+export VLLM_CACHE_ROOT TORCHINDUCTOR_CACHE_DIR=$VLLM_CACHE_ROOT/inductor TRITON_CACHE_DIR=$VLLM_CACHE_ROOT/triton
+export FLASHINFER_WORKSPACE_BASE=$VLLM_CACHE_ROOT/flashinfer
+cache=(
+    /opt/vllm/venv/bin/python -B /home/vllm/vllm-jobs/llmops_cache
+)
 # srun does not take the cores of the job from sbatch by itself.
 export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
 
@@ -104,9 +115,13 @@ stop_step() {
 }
 
 echo "Job $SLURM_JOB_ID on $SLURM_JOB_NODELIST, start number $((${SLURM_RESTART_COUNT:-0} + 1))"
+# Says what the engine will find compiled, and brings it where the node has nothing. Never in the job's way.
+srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --label timeout --kill-after=5 300 "${cache[@]}" take "$VLLM_CACHE_ROOT" --seed /home/vllm/compiled/"$cache_key".tar || true
 trap remove_endpoint EXIT
 trap stop_step TERM
 
+# Says what the engine has compiled when it is ready, and keeps it for other nodes. Ends with this script.
+"${cache[@]}" keep "$VLLM_CACHE_ROOT" --seed /home/vllm/compiled/"$cache_key".tar --record "$record_file" --parent $$ --address 127.0.0.1 &
 status=0
 srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=1 --label \
     "${program[@]}" --model-dir "$model_dir" --key-file "$api_key_file" --record "$record_file" \

@@ -59,7 +59,7 @@ def doctor(context: Context) -> Exit:
     if not found:
         context.screen.say("Nothing is wrong: every job of a model answers or waits for nothing.")
     waiting = [one.state in ("queued", "loading") for one in found]
-    if any(one.finding and not waits for one, waits in zip(found, waiting, strict=True)):
+    if any(one.finding and not waits for one, waits in zip(found, waiting)):
         return FAILED
     return NOT_READY if any(waiting) else OK
 

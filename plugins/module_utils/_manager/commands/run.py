@@ -33,6 +33,8 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors impor
 )
 
 if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ansible_collections.llmops.cluster.plugins.module_utils._manager.context import Context
     from ansible_collections.llmops.cluster.plugins.module_utils._manager.scripts import Script
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
@@ -42,7 +44,20 @@ if t.TYPE_CHECKING:
 
 def serve(context: Context) -> Exit:
     scripts = [context.host.script("serve", name) for name in _models(context)]
+    if context.args.print:
+        return _print(context, scripts)
     return _start(context, scripts, on_change="replace" if context.args.replace else "fail")
+
+
+def _print(context: Context, scripts: list[Script]) -> Exit:
+    """What would be submitted, byte for byte."""
+    if len(scripts) > 1:
+        raise ManagerError(
+            f"--print prints one script. Name one model of {listed([one.name for one in scripts])}.", USAGE
+        )
+    context.screen.write(scripts[0].text)
+    context.screen.result({"model": scripts[0].name, "path": scripts[0].path, "script": scripts[0].text})
+    return OK
 
 
 def restart(context: Context) -> Exit:
@@ -59,9 +74,9 @@ def restart(context: Context) -> Exit:
     _tell(context, gone, models)
     if context.dry_run:
         context.screen.say(f"Would submit {listed(names)} again.")
-        context.screen.result({"jobs": [_facts(one, name) for one, name in zip(gone, names, strict=True)]})
+        context.screen.result({"jobs": [_facts(one, name) for one, name in zip(gone, names)]})
         return OK
-    return _start(context, scripts, on_change="replace")
+    return _start(context, scripts, on_change="replace", gone=gone)
 
 
 def _models(context: Context) -> list[str]:
@@ -77,14 +92,17 @@ def _models(context: Context) -> list[str]:
     return wanted
 
 
-def _start(context: Context, scripts: list[Script], *, on_change: str) -> Exit:
+def _start(context: Context, scripts: list[Script], *, on_change: str, gone: Sequence[Outcome] = ()) -> Exit:
+    """`gone`: what was stopped for it, in the order of the scripts."""
     names = [script.job_name for script in scripts]
     outcomes = _submit(context, [context.host.order(script) for script in scripts], names, on_change)
     _tell(context, outcomes, [script.name for script in scripts])
-    facts = [_facts(one, script.name) for one, script in zip(outcomes, scripts, strict=True)]
+    for outcome, before in zip(outcomes, gone):
+        outcome.cancelled += before.cancelled
+    facts = [_facts(one, script.name) for one, script in zip(outcomes, scripts)]
     code = _code(outcomes)
     if not context.dry_run and not context.args.no_wait:
-        for index, (outcome, script) in enumerate(zip(outcomes, scripts, strict=True)):
+        for index, (outcome, script) in enumerate(zip(outcomes, scripts)):
             if outcome.job is not None and outcome.error is None:
                 found, facts[index] = until_answers(context, script, outcome.job, facts[index])
                 code = code if found is OK else found
@@ -127,7 +145,7 @@ def _code(outcomes: list[Outcome]) -> Exit:
 
 
 def _tell(context: Context, outcomes: list[Outcome], models: list[str]) -> None:
-    for outcome, model in zip(outcomes, models, strict=True):
+    for outcome, model in zip(outcomes, models):
         for warning in outcome.warnings:
             context.screen.note(context.screen.paint_err(f"Warning: {for_people(warning)}", "yellow"))
         if outcome.error is not None:
@@ -173,13 +191,13 @@ def stop(context: Context) -> Exit:
             raise no_such_model(name, known, meant(name, known), context.host.settings.jobs_dir)
     names = [job_name("serve", name) for name in wanted]
     outcomes = context.host.manager(names, dry_run=context.dry_run).absent(names, context.user)
-    for outcome, name in zip(outcomes, wanted, strict=True):
+    for outcome, name in zip(outcomes, wanted):
         # Of all models, those that had no job are not worth a line each.
         if outcome.changed or outcome.warnings or not context.args.all:
             _tell(context, [outcome], [name])
     if context.args.all and not any(one.changed for one in outcomes):
         context.screen.say("No model is served.")
-    facts = [_facts(one, name) for one, name in zip(outcomes, wanted, strict=True)]
+    facts = [_facts(one, name) for one, name in zip(outcomes, wanted)]
     context.screen.result({"jobs": facts})
     return OK
 
@@ -250,7 +268,7 @@ def _served(context: Context, model: str) -> tuple[str, ...]:
 def _checked(context: Context, path: str, served: tuple[str, ...]) -> int:
     """How many requests there are; faults are said before a job waits for a GPU to say them."""
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open(path, "rb") as handle:
             looked = look(handle, served)
     except FileNotFoundError:
         raise ManagerError(f"Reading the requests from {path} failed: there is no such file.", UNKNOWN) from None
@@ -260,9 +278,8 @@ def _checked(context: Context, path: str, served: tuple[str, ...]) -> int:
             f"Make it readable for {context.user}, in a folder that the compute hosts see too.",
             FORBIDDEN,
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-        raise ManagerError(f"Reading the requests from {path} failed: {cause}.", UNKNOWN) from error
+    except OSError as error:
+        raise ManagerError(f"Reading the requests from {path} failed: {error.strerror}.", UNKNOWN) from error
     if looked.problems:
         raise ManagerError(
             f"The requests in {path} cannot be answered. Nothing was submitted.\n  " + "\n  ".join(looked.problems),

@@ -75,7 +75,7 @@ def _line(context: Context, name: str | None) -> Line:
     job = context.serving_job(name)
     place = context.place(job, key, script.port)
     model = place.model or (script.served[0] if script.served else name)
-    return Line(name, place.url, model, key, "embed" if script.task == "embed" else "generate", job.job_id)
+    return Line(name, place.url, model, key, script.task, job.job_id)
 
 
 def _running(context: Context) -> list[t.Any]:

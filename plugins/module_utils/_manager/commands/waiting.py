@@ -53,7 +53,7 @@ def until_answers(context: Context, script: Script, job: Job, facts: dict[str, t
 
 def _ladder(context: Context, script: Script, job: Job) -> tuple[TellingLadder, Target]:
     key = context.host.service_key()
-    target = Target(None, "completion", "embed" if script.task == "embed" else "generate", 30.0)
+    target = Target(None, "completion", script.task, 30.0)
     full: list[Job] = []
 
     def logs() -> list[str]:

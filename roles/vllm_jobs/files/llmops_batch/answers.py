@@ -14,7 +14,8 @@ import typing as t
 from pathlib import Path
 
 from .errors import BatchError
-from .requests import Request, answer_id, read_requests
+from .lines import Line, answer_id
+from .requests import read_requests
 
 # Asked once more it may be answered: the engine had too much to do.
 TOO_MANY_REQUESTS = 429
@@ -85,7 +86,7 @@ def settled_requests(answers: Path) -> set[tuple[str, str]]:
     return {(answer["custom_id"], str(answer.get("id"))) for answer in found if settled(answer)}
 
 
-def refuse_other(answers: Path, wanted: list[Request]) -> None:
+def refuse_other(answers: Path, wanted: list[Line]) -> None:
     """A file that is there is gone on with. One that holds anything else must not be replaced."""
     if not answers.exists():
         return
@@ -149,7 +150,7 @@ class Place(t.NamedTuple):
     offset: int
 
 
-def _best(parts: list[Path], wanted: list[Request]) -> dict[str, Place]:
+def _best(parts: list[Path], wanted: list[Line]) -> dict[str, Place]:
     """For each request an answer of the engine, else what stands in for it."""
     asked = {request.custom_id: request.answer_id for request in wanted}
     best: dict[str, Place] = {}

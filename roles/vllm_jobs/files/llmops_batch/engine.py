@@ -10,8 +10,9 @@ import http.client
 import os
 import signal
 import socket
-import subprocess
 import typing as t
+
+from llmops_node.processes import Processes, adopt_orphans
 
 from .errors import BatchError
 
@@ -45,31 +46,30 @@ def ask(path: str, method: str, url: str, body: bytes | None = None, timeout: fl
 
 
 class Engine:
-    """The server, in a process group of its own, so that all of it can be ended."""
+    """The server, and whatever it starts: all of it is ended."""
 
     def __init__(self, argv: list[str], path: str) -> None:
         self.path = path
-        self._process = subprocess.Popen([*argv, "--uds", path], start_new_session=True)
+        adopt_orphans()
+        self._processes = Processes()
+        self._pid = self._processes.start([*argv, "--uds", path], os.environ)
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return self._processes.status(self._pid) is None
 
     def wait_until_well(self, stop: threading.Event) -> None:
         while not stop.is_set():
             if not self.alive:
-                raise BatchError(70, f"The engine ended with status {self._process.returncode} while it was starting.")
+                status = self._processes.status(self._pid)
+                raise BatchError(70, f"The engine ended with status {status} while it was starting.")
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if ask(self.path, "GET", "/health")[0] == 200:
                     return
             stop.wait(0.5)
 
     def end(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_SECONDS)
+        self._processes.signal(self._pid, signal.SIGTERM)
+        self._processes.wait(self._pid, STOP_SECONDS)
         # A server that was killed leaves its engine core behind, with the GPU's memory.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._processes.end_all()

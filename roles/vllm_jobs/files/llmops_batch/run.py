@@ -20,7 +20,8 @@ from pathlib import Path
 from .answers import as_answer, final, open_part, part_of, refuse_other, said, settled, settled_requests
 from .engine import Engine, ask
 from .errors import BatchError
-from .requests import Request, read_requests
+from .lines import Line
+from .requests import read_requests
 
 ATTEMPTS = 3
 # Of one long answer. The engine's own death is seen at once.
@@ -66,7 +67,7 @@ class Run:
     part: t.BinaryIO
     tally: Tally
     stop: threading.Event
-    waiting: queue.SimpleQueue[Request] = field(default_factory=queue.SimpleQueue)
+    waiting: queue.SimpleQueue[Line] = field(default_factory=queue.SimpleQueue)
     lock: threading.Lock = field(default_factory=threading.Lock)
     errors_in_a_row: int = 0
     broken: str = ""

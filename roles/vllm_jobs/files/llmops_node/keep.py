@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from llmops_node.mesh import Link
 from llmops_node.processes import Processes
 
-# What a process of the engine gets, beyond the time to finish requests, before it is killed.
-_GRACE = 10.0
+# What a process of the engine gets, beyond the time to finish requests, before it is killed; a profiler writes then.
+GRACE = 10.0
 _PAUSE = 0.2
 _ENDED_BY_ITSELF = 70
 
@@ -52,11 +52,12 @@ def news(link: Link) -> t.Any:
 
 @dataclass
 class Keeper:
-    """One node's loop. `drain`: seconds that running requests may take when the job is stopped."""
+    """One node's loop. `drain`: seconds that running requests may take when the job is stopped; `grace`: the rest."""
 
     processes: Processes
     drain: float
     names: list[str]
+    grace: float = GRACE
     asked: bool = False
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -81,10 +82,10 @@ class Keeper:
             self.sleep(_PAUSE)
         if lost and not self.asked:
             say(lost)
-            self.stop(pid, _GRACE)
+            self.stop(pid, GRACE)
             return _ENDED_BY_ITSELF
         if self.asked:
-            return exit_status(self.stop(pid, self.drain + _GRACE), True)
+            return exit_status(self.stop(pid, self.drain + self.grace), True)
         # Slurm's signal may come to the engine first.
         self.sleep(_PAUSE)
         return exit_status(self.processes.status(pid), self.asked)
@@ -95,11 +96,11 @@ class Keeper:
         while self.processes.status(pid) is None and told is None and (end is None or self.clock() < end):
             told = news(link)
             if self.asked and end is None:
-                end = self.clock() + self.drain + _GRACE
+                end = self.clock() + self.drain + self.grace
             self.sleep(_PAUSE)
         status = self.processes.status(pid)
         if status is None:
-            status = self.stop(pid, _GRACE)
+            status = self.stop(pid, GRACE if told is False else self.grace)
             if told is False and not self.asked:
                 say("The first node's part of the engine is gone, so this one ends.")
                 return _ENDED_BY_ITSELF

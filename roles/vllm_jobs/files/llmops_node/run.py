@@ -20,7 +20,7 @@ from pathlib import Path
 
 from llmops_node import address, command, mesh, ports
 from llmops_node.errors import NodeError
-from llmops_node.keep import Keeper, say
+from llmops_node.keep import GRACE, Keeper, say
 from llmops_node.processes import Processes, adopt_orphans
 
 _TRIES = 3
@@ -45,6 +45,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--remove", default="", help="a folder of this job's own, removed at the end")
     parser.add_argument("--meet-seconds", type=float, default=120)
     parser.add_argument("--drain-seconds", type=float, default=20)
+    parser.add_argument("--grace-seconds", type=float, default=GRACE, help="what a stopped engine gets beyond that")
     parser.add_argument("--key-file", default="")
     parser.add_argument("--model-dir", required=True, type=Path)
     parser.add_argument("--record", default="")
@@ -269,7 +270,7 @@ def main(words: Sequence[str]) -> int:
     adopt_orphans()
     processes = Processes()
     node = Node(options, parts)
-    keeper = Keeper(processes, options.drain_seconds, node.names)
+    keeper = Keeper(processes, options.drain_seconds, node.names, options.grace_seconds)
     status = 70
     try:
         _look(options.model_dir, node.node)

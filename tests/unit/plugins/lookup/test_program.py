@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def test_a_program_is_one_file_in_ansibles_own_folder(tmp_path: Path) -> None:
     assert first == second
     assert Path(first).parent == tmp_path
     assert "__main__.py" in zipfile.ZipFile(first).namelist()
+
+
+def test_its_sum_alone(tmp_path: Path) -> None:
+    (path,) = program.LookupModule().run(["_manager"])
+    expected = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    Path(path).unlink()
+    assert program.LookupModule().run(["_manager"], sha256=True) == [expected]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_no_program() -> None:

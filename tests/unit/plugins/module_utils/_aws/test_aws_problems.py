@@ -28,6 +28,9 @@ def test_right_settings_have_no_fault() -> None:
         pytest.param(given(network="10.42.0.1/16"), "which is no network", id="host-bits"),
         pytest.param(given(network="8.8.0.0/16"), "Give a private IPv4 network", id="public-network"),
         pytest.param(given(admin_cidrs=[]), "nobody could reach the controller", id="no-admin"),
+        pytest.param(
+            given(admin_cidrs="1.2.3.4/32"), "is '1.2.3.4/32'. Give a list, such as", id="an-admin-without-brackets"
+        ),
         pytest.param(given(admin_cidrs=["me"]), "aws_cluster_admin_cidrs has 'me'", id="admin-is-no-network"),
         pytest.param(given(connection="ssm", ssm_bucket="b"), "which needs no open port", id="ssm-with-ssh-open"),
         pytest.param(given(connection="ssm", admin_cidrs=[]), "aws_cluster_ssm_bucket is empty", id="ssm-bucket"),

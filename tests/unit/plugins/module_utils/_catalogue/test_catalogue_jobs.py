@@ -15,6 +15,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.errors i
 )
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import (
     batch_job,
+    batch_jobs,
     job_problems,
     serve_job,
     serving_jobs,
@@ -187,6 +188,12 @@ def test_batch_job() -> None:
             {"dir": "/a/../b"}, "role vllm_jobs: vllm_jobs_dir: '/a/../b' found; allowed is an absolute path", id="up"
         ),
         pytest.param(
+            {"port_range": "29999-20000"},
+            "vllm_jobs_port_range: '29999-20000' found; allowed is the first port, then the last, up to 65535",
+            id="ports-backwards",
+        ),
+        pytest.param({"port_range": "60000-99999"}, "'60000-99999' found; allowed is the first port", id="no-ports"),
+        pytest.param(
             {"engine_env": {"HF_TOKEN": "x"}},
             "vllm_jobs_engine_env: HF_TOKEN (value not shown) is refused",
             id="secret",
@@ -207,6 +214,11 @@ def test_an_entry_that_was_not_planned_is_refused() -> None:
 def test_batches_run_on_one_node() -> None:
     with pytest.raises(NotInThisReleaseError, match="nodes: 2 with backend: mp found; batches run on one node"):
         batch_job(entry(nodes=2), {})
+
+
+def test_only_what_runs_on_one_node_has_a_batch_job() -> None:
+    entries = [entry(), entry(nodes=2), entry(backend="ray")]
+    assert [job["script"] for job in batch_jobs(entries, {})] == [batch_job(entry(), {})["script"]]
     assert job_problems([entry(nodes=2)], {}) == []
 
 

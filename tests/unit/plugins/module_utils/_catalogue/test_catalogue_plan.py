@@ -25,11 +25,11 @@ def test_every_key_is_there_in_the_order_of_the_schema() -> None:
 
 
 def test_defaults_fill_what_an_entry_leaves_out() -> None:
-    defaults = {"dtype": "bfloat16", "env": {"A": "default", "B": 1}, "extra_args": ["--enforce-eager"]}
+    defaults = {"dtype": "bfloat16", "env": {"A": "default", "B": 1}, "extra_args": ["--async-scheduling"]}
     phi3, mistral = catalogue_plan(MODELS, defaults)
     assert (phi3["dtype"], mistral["dtype"]) == ("bfloat16", "half")
     assert phi3["env"] == {"A": "own", "B": "1"}
-    assert phi3["extra_args"] == ["--enforce-eager"]
+    assert phi3["extra_args"] == ["--async-scheduling"]
     assert (phi3["port"], phi3["revision"], phi3["gpus"]) == (8000, "main", 1)
 
 

@@ -121,6 +121,14 @@ def test_serve_submits_once(desk: Desk) -> None:
     assert len(desk.slurm.jobs) == 1
 
 
+def test_serve_prints_what_would_run(desk: Desk) -> None:
+    text = (desk.folder / "serve_phi3.sh").read_bytes().decode()
+    assert desk.run("serve", "phi3", "--print") == (OK, text, "")
+    code, found = desk.json("serve", "phi3", "--print")
+    assert (code, found) == (OK, {"model": "phi3", "path": str(desk.folder / "serve_phi3.sh"), "script": text})
+    assert desk.slurm.jobs == []
+
+
 def test_serve_adopts_the_playbooks_job(desk: Desk) -> None:
     desk.slurm.add("vllm-serve-phi3", desk.playbook_key())
     assert desk.run("serve", "phi3", "--no-wait")[1] == "Job 1 (vllm-serve-phi3) on gpu1 is as wanted.\n"
@@ -191,8 +199,10 @@ def test_stop(desk: Desk) -> None:
 
 def test_restart(desk: Desk) -> None:
     desk.run("serve", "phi3", "--no-wait")
-    assert desk.run("restart", "phi3", "--no-wait")[0] is OK
+    code, out, _said = desk.run("--json", "restart", "phi3", "--no-wait")
+    assert code is OK
     assert [job.job_id for job in desk.slurm.live()] == [2]
+    assert json.loads(out)["jobs"][0]["cancelled_job_ids"] == [1]
 
 
 def test_restart_does_not_stop_what_could_not_be_started(desk: Desk) -> None:
@@ -231,7 +241,7 @@ def test_a_batch_that_cannot_be_answered_is_not_submitted(desk: Desk) -> None:
     assert (code, desk.slurm.jobs) == (USAGE, [])
     assert said == (
         f"The requests in {path} cannot be answered. Nothing was submitted.\n"
-        "  line 1: it is no JSON. Each line is one object, as for OpenAI's batch files"
+        "  line 1: is no JSON (Expecting property name enclosed in double quotes, character 2)"
     )
 
 

@@ -103,6 +103,26 @@ REFUSED: list[t.Any] = [
         id="outside-balancing-of-a-dense-model",
     ),
     pytest.param(
+        "mistral-7b-v0.3",
+        Layout(nodes=2, gpus=1, data=2),
+        {"backend": "rpc", "balancing": "external"},
+        [
+            "data_parallel_balancing: external found; allowed is internal: the engine refuses outside balancing for a "
+            "model without experts. Use replicas: each is a server and a job of its own."
+        ],
+        id="outside-balancing-by-the-key",
+    ),
+    pytest.param(
+        "mistral-7b-v0.3", Layout(nodes=2, gpus=1, data=2), {"backend": "rpc"}, [], id="inside-balancing-by-the-key"
+    ),
+    pytest.param(
+        "gpt-oss-20b",
+        Layout(nodes=2, gpus=1, data=2, expert=True),
+        {"backend": "rpc", "balancing": "external"},
+        [],
+        id="outside-balancing-of-experts",
+    ),
+    pytest.param(
         "gpt-oss-20b",
         Layout(gpus=2, data=2, expert=True),
         {"words": ("--data-parallel-start-rank", "0")},

@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine_keys import CONVERSIONS, RANKS, RUNNERS
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.jobs import serve_job
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.plan import catalogue_plan
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import KV_DTYPES, MODEL_KEYS
@@ -65,6 +66,12 @@ def test_every_option_that_a_key_writes_is_known() -> None:
         "max_model_len": 9,
         "max_num_seqs": 9,
         "max_num_batched_tokens": 9,
+        "runner": "pooling",
+        "convert": "embed",
+        "lora_adapters": {"sql": {"path": "/srv/sql"}},
+        "max_lora_rank": 64,
+        "optimization_level": 1,
+        "cudagraph_capture_sizes": [1, 2, 4],
         "gpus": 8,
         "pipeline_parallel_size": 2,
         "data_parallel_size": 2,
@@ -72,8 +79,13 @@ def test_every_option_that_a_key_writes_is_known() -> None:
     argv = serve_job(catalogue_plan([everything])[0], {})["argv"]
     assert {key.flag for key in MODEL_KEYS.values() if key.flag} <= set(argv)
     assert option_problems(argv, PARSER) == []
+    rest = {"name": "x", "model_id": "a/b", "port": 8000, "eager": True, "limit_mm_per_prompt": {"image": 2}}
+    assert option_problems(serve_job(catalogue_plan([rest])[0], {})["argv"], PARSER) == []
 
 
 def test_values_of_keys_are_those_of_the_engine() -> None:
     assert set(KV_DTYPES) <= set(PARSER["options"]["--kv-cache-dtype"])
     assert set(MODEL_KEYS["dtype"].choices) == set(PARSER["options"]["--dtype"])
+    assert set(RUNNERS) <= set(PARSER["options"]["--runner"])
+    assert set(CONVERSIONS) == set(PARSER["options"]["--convert"])
+    assert [str(rank) for rank in RANKS] == PARSER["options"]["--max-lora-rank"]

@@ -250,6 +250,41 @@ def test_a_plan_is_json() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
+@pytest.mark.parametrize(
+    ("entry", "site", "eager", "graphs"),
+    [
+        pytest.param({}, {}, False, True, id="nothing-said"),
+        pytest.param({"eager": True}, {}, True, False, id="eager"),
+        pytest.param({}, {"engine_args": ["--enforce-eager"]}, True, False, id="site"),
+        pytest.param({"eager": False}, {"engine_args": ["--enforce-eager"]}, False, True, id="entry-after-site"),
+        pytest.param({"optimization_level": 0}, {}, False, False, id="level-0"),
+        pytest.param({"cudagraph_capture_sizes": [1]}, {"engine_args": ["--enforce-eager"]}, False, True, id="sizes"),
+    ],
+)
+def test_what_is_compiled(entry: dict[str, t.Any], site: dict[str, t.Any], eager: bool, graphs: bool) -> None:
+    found = catalogue_plan([{"name": "x", "model_id": "a/b", "port": 8000, **entry}])[0]
+    wish = read_wish(found, site)
+    assert (wish.eager, wish.graphs) == (eager, graphs)
+
+
+def test_graphs_and_adapters_take_memory() -> None:
+    def working(**keys: t.Any) -> int:
+        entry = {"name": "m", "model_id": "a/b", "port": 8000, "max_model_len": 8192, **keys}
+        configs = {"m": {"config": config("mistral-7b-v0.3")}}
+        found = serving_plan([entry], configs=configs, gpus=[{"nodes": 1, "gpus": 1, "type": "l4"}])[0]
+        return int(found["memory"]["working"])
+
+    without = working()
+    assert without - working(eager=True) == 2**29
+    assert without - working(optimization_level=0) == 2**29
+    adapters = {"a": {"path": "/a"}, "b": {"path": "/b"}}
+    # Rank 16, two adapters, 32 layers, 16 bits; a layer has 4096 wide ends, 6144 for keys and values with the queries,
+    # and 14336 in the middle.
+    numbers = 3 * 4096 + 4096 + (4096 + 2 * 1024) + 4096 + 2 * 4096 + 2 * 14336 + 14336 + 4096
+    assert abs(working(lora_adapters=adapters) - without - 2 * 16 * 32 * 2 * numbers) <= 1
+    assert working(lora_adapters=adapters, max_loras=1, max_lora_rank=32) == working(lora_adapters=adapters)
+
+
 def test_options_of_words() -> None:
     words = ["--a", "1", "--b=2", "--flag", "--c_d", "x", "-q", "fp8", "--a", "3"]
     assert options_of(words) == {"--a": "3", "--b": "2", "--flag": "", "--c-d": "x", "-q": "fp8"}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import typing as t
 from dataclasses import dataclass, field
 
@@ -79,6 +80,7 @@ class FakeSlurm:
     calls: list[list[str]] = field(default_factory=list)
     clock: float = 1000.0
     next_id: int = 1
+    one_by_one: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self) -> SlurmClient:
         return SlurmClient(TOOLS, ACCOUNT, {}, runner=self, clock=lambda: self.clock, sleep=self.sleep)
@@ -123,6 +125,10 @@ class FakeSlurm:
         return job
 
     def __call__(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> Completed:
+        with self.one_by_one:
+            return self._answer_to(argv, env)
+
+    def _answer_to(self, argv: list[str], env: Mapping[str, str]) -> Completed:
         self.calls.append(argv)
         if self.clock >= self.killed_at:
             self._restart()

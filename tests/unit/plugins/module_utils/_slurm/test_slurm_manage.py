@@ -19,7 +19,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage impor
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.report import readable_start
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec, build_spec
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import AT_ONCE, Order
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import (
     RUNS_AT_ONCE,
@@ -472,10 +472,12 @@ def test_check_mode_fails_where_the_run_would() -> None:
         present(FakeSlurm(refusal="bad gres"), check_mode=True)
 
 
-def present_all(slurm: FakeSlurm, names: list[str], state: str = "submitted") -> list[Outcome]:
+def present_all(slurm: FakeSlurm, names: list[str], state: str = "submitted", at_once: int = AT_ONCE) -> list[Outcome]:
     specs = [spec(name=name) for name in names]
     orders = [Order(one, one.key("lab"), PATH) for one in specs]
-    return manager(slurm).present(orders, state=state, on_change="replace")
+    run = manager(slurm)
+    run.at_once = at_once
+    return run.present(orders, state=state, on_change="replace")
 
 
 @pytest.mark.parametrize("state", ["submitted", "running", "completed"])
@@ -509,9 +511,12 @@ def test_of_a_list_nothing_is_touched_when_slurm_refuses_one_change() -> None:
     assert [argv for argv in slurm.called("sbatch") if "--test-only" not in argv] == []
 
 
-def test_an_unclear_answer_holds_up_the_rest_of_a_list_until_a_look() -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+def test_an_unclear_answer_holds_up_the_rest_of_a_list_until_a_look(at_once: int) -> None:
     slurm = FakeSlurm(submit_faults=["", "taken but timed out", "", "timed out"])
-    outcomes = present_all(slurm, ["a", "b", "c", "d", "e"])
+    outcomes = present_all(slurm, ["a", "b", "c", "d", "e"], at_once=at_once)
+    first_look = [argv[0] for argv in slurm.calls].index("squeue", slurm.calls.index(slurm.called("sbatch")[0]))
+    assert len([argv for argv in slurm.calls[:first_look] if argv[0] == "sbatch"]) == {1: 2, 2: 2, 4: 4}[at_once]
     assert [outcome.error for outcome in outcomes] == [None] * 5
     assert sorted(job.name for job in slurm.live()) == ["a", "b", "c", "d", "e"]
     assert len(slurm.called("sbatch")) == 6

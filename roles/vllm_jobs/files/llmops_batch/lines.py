@@ -1,0 +1,1 @@
+../../../../plugins/module_utils/_vllm/batch_lines.py
