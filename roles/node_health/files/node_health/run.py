@@ -24,6 +24,8 @@ class _Started(NamedTuple):
     process: subprocess.Popen[bytes]
     out: int
     err: int
+    ends: float
+    lock: str
 
 
 class Runner:
@@ -31,7 +33,7 @@ class Runner:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._started: dict[str, tuple[_Started, float]] = {}
+        self._started: dict[str, _Started] = {}
         self._done: dict[str, Outcome] = {}
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self._environment = {"PATH": _PATH, "LC_ALL": "C", **kept}
@@ -39,24 +41,26 @@ class Runner:
     def start(self, name: str, argv: Sequence[str], timeout: float) -> None:
         """Start a program; while an earlier one of this name has not ended in its time, none is started."""
         file_name = "".join(letter if letter.isalnum() else "_" for letter in name)
-        lock = os.open(os.path.join(self._folder, f"{file_name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = os.path.join(self._folder, f"{file_name}.lock")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.utime(lock)
+                os.truncate(lock, 0)
             except BlockingIOError:
-                since = os.stat(lock).st_mtime
-                # A younger one belongs to a prolog or a check beside this one and may still end.
-                if time.time() - since > timeout:
-                    stamp = time.strftime("%d %b %H:%M", time.localtime(since))
-                    self._done[name] = Outcome("stuck", since=stamp)
+                # Whoever found it late wrote since when. Without that it belongs to a prolog or a check beside this
+                # one and may still end.
+                since = os.read(lock, 64).decode()
+                if since:
+                    self._done[name] = Outcome("stuck", since=since)
                     return
-            self._start(name, argv, timeout, lock)
+                path = ""
+            self._start(name, argv, timeout, lock, path)
         finally:
             # The program holds the lock now, for as long as it is there.
             os.close(lock)
 
-    def _start(self, name: str, argv: Sequence[str], timeout: float, lock: int) -> None:
+    def _start(self, name: str, argv: Sequence[str], timeout: float, lock: int, path: str) -> None:
         out, err = os.memfd_create("out"), os.memfd_create("err")
         try:
             process = subprocess.Popen(
@@ -73,18 +77,20 @@ class Runner:
             how = "missing" if isinstance(error, FileNotFoundError) else "ended"
             self._done[name] = Outcome(how, 127, err=str(error))
             return
-        self._started[name] = (_Started(process, out, err), time.monotonic() + timeout)
+        self._started[name] = _Started(process, out, err, time.monotonic() + timeout, path)
 
     def finish(self, name: str) -> Outcome:
         """How a started program ended; it is killed when its time is over."""
         if name in self._done:
             return self._done.pop(name)
-        (process, out, err), ends = self._started.pop(name)
+        process, out, err, ends, lock = self._started.pop(name)
         try:
             process.wait(max(0.0, ends - time.monotonic()))
             how = "ended"
         except subprocess.TimeoutExpired:
             how = "late"
+            # Before the signal: a lock that is free again may be another's by then.
+            _note_late(lock)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             # What waits in the kernel for a device does not die: it is left alone, and its lock with it.
@@ -100,6 +106,12 @@ class Runner:
     def finish_all(self, names: Mapping[str, str]) -> dict[str, Outcome]:
         """The outcomes of several, by the keys of `names`."""
         return {key: self.finish(name) for key, name in names.items()}
+
+
+def _note_late(lock: str) -> None:
+    if lock:
+        with open(lock, "w", encoding="ascii") as file:
+            file.write(time.strftime("%d %b %H:%M"))
 
 
 def _text(descriptor: int) -> str:

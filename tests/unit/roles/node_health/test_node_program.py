@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import json
 import os
 import re
@@ -150,6 +151,17 @@ def test_no_second_nvidia_smi_is_started_while_one_hangs(bench: Bench) -> None:
     while "update nodename=gpu1 state=resume" not in bench.told and time.monotonic() < deadline:
         bench.call("check")
     assert bench.told[-1] == "update nodename=gpu1 state=resume"
+
+
+def test_a_look_that_began_just_now_is_no_hanging_one(tmp_path: Path) -> None:
+    """Two prologs at once: the lock's file is hours old, and the other has only just taken it."""
+    lock = tmp_path / "stat.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+    with lock.open("r+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        found = run.Runner(str(tmp_path)).run("stat", ["true"], 5)
+    assert (found.how, found.code) == ("ended", 0)
 
 
 def test_a_fault_that_the_kernel_told_of_lasts_until_it_is_forgotten(
