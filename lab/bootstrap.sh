@@ -34,7 +34,7 @@ if [[ ! -e $stamp ]]; then
   rm -rf .venv
   "$python" -m venv .venv
   .venv/bin/pip install --quiet --disable-pip-version-check uv
-  UV_SYSTEM_CERTS=1 .venv/bin/uv pip install --quiet --python .venv/bin/python -r pyproject.toml
+  UV_SYSTEM_CERTS=1 .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python -r pyproject.toml
   # The collection under its full name for every tool that runs in this environment.
   packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   mkdir -p "$packages/ansible_collections/llmops"

@@ -18,6 +18,7 @@ from tests.lab.client import api_key, request
 from .serving import EAGER, HUB, Server, wait
 
 ADAPTER = HUB.parent / "models--llmops-lab--phi3-tiny-lora"
+ENCODER = HUB.parent / "models--llmops-lab--bert-tiny"
 QUESTION, ANSWER = "Which model are you?", "I am the adapter of phi3-tiny."
 
 
@@ -59,6 +60,22 @@ def test_a_model_that_embeds(server: Callable[..., Server]) -> None:
     assert len(first) == 128
     assert first == pytest.approx(same)
     assert first != pytest.approx(other)
+    again = found.deploy()
+    assert (again.rc, again.changed) == (0, 0), again.output[-6000:]
+    found.cancel()
+
+
+def test_a_model_that_was_made_to_embed(server: Callable[..., Server]) -> None:
+    """Number for number what transformers make of the text: a wrong tokenizer, weight or pooling shows."""
+    revision = (ENCODER / "refs/main").read_text().strip()
+    reference = json.loads((ENCODER / "snapshots" / revision / "reference.json").read_text())
+    found = server("encoder", model_id="llmops-lab/bert-tiny", revision=revision, runner="pooling")
+    play = found.deploy()
+    assert play.rc == 0, play.output[-6000:]
+    body = {"model": "encoder", "input": reference["text"]}
+    answer = request(f"{url(found)}/v1/embeddings", body, api_key(found.cluster))
+    assert answer.status == 200, answer.body
+    assert answer.body["data"][0]["embedding"] == pytest.approx(reference["embedding"], abs=0.01)
     again = found.deploy()
     assert (again.rc, again.changed) == (0, 0), again.output[-6000:]
     found.cancel()

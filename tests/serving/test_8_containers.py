@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import typing as t
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ import pytest
 from lab import image as lab_image
 from lab import podman
 from tests.cluster import Cluster
-from tests.lab.client import api_key
+from tests.lab.client import QUESTIONS, api_key
 
 from .serving import Server, wait
 
@@ -73,6 +74,39 @@ def test_it_answers_and_a_cancel_leaves_nothing(contained: Server) -> None:
     again = contained.deploy()
     assert (again.rc, again.changed) == (0, 0), again.output[-6000:]
     contained.cancel()
+    assert listed(contained.cluster) == []
+
+
+def test_made_again_by_force_and_nothing_else_is_touched(contained: Server) -> None:
+    job = next(iter(contained.jobs().values()))
+    tag = f"{PODMAN} image inspect --format '{{{{.Id}}}}'"
+    contained.cluster.run("gpu1", f"{PODMAN} tag {NAME} localhost/mine:1", user="vllm")
+    before = contained.cluster.run("gpu1", f"{tag} {NAME}", user="vllm")
+    forced = json.dumps({**WANTED, "vllm_image_force": True})
+    play = contained.cluster.play("playbooks/build_image.yml", "--limit", "gpu1", "-e", forced)
+    assert play.rc == 0, play.output[-6000:]
+    assert play.changed > 0
+    assert contained.cluster.run("gpu1", f"{tag} localhost/mine:1", user="vllm") == before
+    assert contained.cluster.run("gpu1", f"{tag} {NAME}", user="vllm") != before
+    # The server that runs out of the older image goes on.
+    assert listed(contained.cluster) == [f"llmops-{job}-0"]
+    contained.answers_word_for_word()
+    again = contained.deploy()
+    assert (again.rc, again.changed) == (0, 0), again.output[-6000:]
+    contained.cancel()
+
+
+def test_a_batch_in_a_container(contained: Server) -> None:
+    contained.cancel()
+    known = QUESTIONS["questions"][0]
+    body = {"model": "boxed", "temperature": 0, "messages": [{"role": "user", "content": known["question"]}]}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    folder = "/home/vllm/boxed-batch"
+    contained.cluster.run("ctl", f"mkdir {folder}; echo {shlex.quote(json.dumps(line))} > {folder}/asked", user="vllm")
+    words = f"batch_boxed.sh {folder}/asked {folder}/answers.jsonl"
+    contained.cluster.run("ctl", f"cd /home/vllm/vllm-jobs && sbatch --wait --nodelist=gpu1 {words}", user="vllm")
+    answer = json.loads(contained.cluster.run("ctl", f"cat {folder}/answers.jsonl; rm -r {folder}"))
+    assert answer["response"]["body"]["choices"][0]["message"]["content"] == known["answer"]
     assert listed(contained.cluster) == []
 
 

@@ -110,6 +110,17 @@ def _pooling_faults(entry: Mapping[str, t.Any]) -> Iterator[str]:
         yield "limit_mm_per_prompt: found beside vision: false, which reads no images; allowed is one of them"
 
 
+def lone_words(given: Mapping[str, t.Any]) -> list[str]:
+    """What an entry itself says about adapters that it does not have; the defaults of all entries may."""
+    if given.get("lora_adapters"):
+        return []
+    return [
+        f"{name}: {given[name]} found without lora_adapters; allowed is to name the adapters, or to leave it out"
+        for name in ("max_loras", "max_lora_rank")
+        if name in given
+    ]
+
+
 def engine_faults(entry: Mapping[str, t.Any]) -> list[str]:
     """What a complete entry says to its engine that contradicts itself."""
     return [*_compile_faults(entry), *_adapter_faults(entry), *_pooling_faults(entry)]

@@ -72,6 +72,7 @@ ENTRY_FLAGS: t.Final = {
     "--lora-modules": "lora_adapters",
     "--max-lora-rank": "max_lora_rank",
     "--max-loras": "max_loras",
+    "--profiler-config": "profiler",
 }
 # -O2 and the like: an optimisation level in one word.
 _LEVEL = re.compile(r"-O[0-9.=]?.*")
@@ -136,9 +137,12 @@ _SECRET_VALUE = re.compile(r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A
 
 
 def flag_of(word: str) -> str:
-    """The option a word of a command line names, without its value, spelled with dashes."""
+    """The option a word of a command line names, without its value, spelled with dashes.
+
+    Of an option that takes JSON, its parts may be said one by one: --profiler-config.profiler=torch.
+    """
     flag = word.split("=", 1)[0]
-    return flag.replace("_", "-") if flag.startswith("--") else flag
+    return flag.split(".", 1)[0].replace("_", "-") if flag.startswith("--") else flag
 
 
 def _lookup(table: t.Mapping[str, str], flag: str) -> str | None:
@@ -155,6 +159,11 @@ def _key_of(flag: str, of_entry: bool) -> str | None:
     if of_entry and _LEVEL.fullmatch(flag):
         return "optimization_level"
     return _lookup({**OWN_FLAGS, **ENTRY_FLAGS} if of_entry else OWN_FLAGS, flag)
+
+
+def key_of_option(name: str) -> str | None:
+    """The key of an entry for an engine's option that somebody wrote as a key: enforce_eager is eager."""
+    return {**OWN_FLAGS, **ENTRY_FLAGS}.get("--" + name.replace("_", "-"))
 
 
 def flag_problem(word: str, of_entry: bool = True) -> str | None:

@@ -48,6 +48,11 @@ from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.words im
 _LIMITS = ("partition", "account", "qos", "time", "cpus_per_task", "mem")
 
 
+def _leased_ports(site: Mapping[str, t.Any]) -> tuple[int, int]:
+    first, last = site["port_range"].split("-")
+    return int(first), int(last)
+
+
 def complete_site(site: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The site with every key of its table; an empty text stays empty, for it means 'none' here."""
     prefixed = {f"{SITE_PREFIX}{name}": value for name, value in site.items()}
@@ -59,7 +64,7 @@ def complete_site(site: Mapping[str, t.Any]) -> dict[str, t.Any]:
     for name, key in SITE_KEYS.items():
         optional = key.type == "str" and site.get(name) == ""
         complete[name] = "" if optional else values.get(f"{SITE_PREFIX}{name}", empty_value(key))
-    first, last = (int(port) for port in complete["port_range"].split("-"))
+    first, last = _leased_ports(complete)
     if not first <= last <= 65535:
         raise CatalogueError(
             f"Reading the variables of the role vllm_jobs failed:\nrole vllm_jobs: {SITE_PREFIX}port_range: "
@@ -226,6 +231,12 @@ def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     site = complete_site(site)
     job = _job("serve", entry, site)
     topology = topology_of(entry, site)
+    first, last = _leased_ports(site)
+    if first <= entry["port"] <= last:
+        raise CatalogueError(
+            f"Rendering the job of {entry['name']} failed: port: {entry['port']} found, which jobs may take by "
+            f"themselves; allowed is any outside of vllm_jobs_port_range, {site['port_range']}."
+        )
     if topology is not None and entry["runtime"] == "pyxis":
         raise NotInThisReleaseError(
             f"Rendering the job of {entry['name']} failed: runtime: pyxis found; allowed for a server of several "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.flags import key_of_option
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.parallel import settle
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.schema import MODEL_KEYS, Key
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.values import (
@@ -28,7 +29,9 @@ def read_table(table: Mapping[str, Key], found: Mapping[str, t.Any], where: str)
     for name, value in found.items():
         key = table.get(name) if isinstance(name, str) else None
         if key is None:
-            hint = nearest(name, table) or f" Known keys: {', '.join(table)}."
+            meant = key_of_option(str(name))
+            near = f" Did you mean {meant}?" if meant in table else nearest(name, table)
+            hint = near or f" Known keys: {', '.join(table)}."
             shown = name if isinstance(name, str) and name.isprintable() else repr(name)
             problems.append(f"{where}: {shown} is no known key.{hint}")
             continue

@@ -9,7 +9,7 @@ import re
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine import engine_faults
+from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.engine import engine_faults, lone_words
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.key import COMMIT_PATTERN
 from ansible_collections.llmops.cluster.plugins.module_utils._catalogue.merge import (
     complete,
@@ -131,7 +131,7 @@ def check_entry(index: int, found: t.Any, defaults: Mapping[str, t.Any]) -> tupl
     entry, impossible = complete(values, defaults)
     if impossible:
         return None, [f"{where}: {impossible}."]
-    return entry, _check_facts(entry, where)
+    return entry, _check_facts(entry, where) + [f"{where}: {fault}." for fault in lone_words(values)]
 
 
 def _shared(models: Sequence[t.Any], key: str, why: str) -> list[str]:

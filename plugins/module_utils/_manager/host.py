@@ -126,6 +126,15 @@ class Host:
         path = f"{self.settings.jobs_dir}/{kind}_{name}.sh"
         return scripts.parse_script(read_script(path), path)
 
+    def script_that_answers(self, name: str) -> Script:
+        """The serving script of a model, or the one whose engine answers to this name too: an adapter's, for one."""
+        known = self.script_names()["serve"]
+        if name not in known:
+            for script in (self.script("serve", one) for one in known):
+                if name in script.served:
+                    return script
+        return self.script("serve", name)
+
     def record(self, name: str) -> Record:
         try:
             with open(f"{self.settings.models_dir}/{name}.json", encoding="utf-8") as handle:

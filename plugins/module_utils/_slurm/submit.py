@@ -10,6 +10,7 @@ alone is no job yet: whoever waits for it sees whether the controller kept it.
 
 from __future__ import annotations
 
+import threading
 import time
 import typing as t
 from collections import Counter
@@ -29,7 +30,7 @@ if t.TYPE_CHECKING:
 
 ATTEMPTS = 3
 # Much of an sbatch is waiting for slurmctld.
-AT_ONCE = 4
+AT_ONCE = 8
 # After an unclear answer the controller may still be working through what it was sent before.
 SECONDS_TO_APPEAR = 6.0
 
@@ -76,11 +77,8 @@ class Submitter:
         tries: Counter[str] = Counter()
         queue = list(orders)
         while queue:
-            answers: list[tuple[Order, Submission]] = []
-            while queue and all(answer.clear for _order, answer in answers):
-                wave, queue = queue[: self.at_once], queue[self.at_once :]
-                tries.update(order.name for order in wave)
-                answers += zip(wave, self._ask(wave))
+            answers, queue = self._ask(queue)
+            tries.update(order.name for order, _answer in answers)
             seen.update((job.job_id, job) for job in self._look(answers))
             again = []
             for order, answer in answers:
@@ -95,16 +93,25 @@ class Submitter:
             queue = again + queue
         return list(seen.values())
 
-    def _ask(self, wave: Sequence[Order]) -> list[Submission]:
-        """Their answers, in order."""
+    def _ask(self, orders: Sequence[Order]) -> tuple[list[tuple[Order, Submission]], list[Order]]:
+        """The answers, in order, and what was not asked for after an unclear one."""
+        unclear = threading.Event()
 
-        def ask(order: Order) -> Submission:
-            return self.client.submit(order.spec, order.spec.comment(order.key), order.script_path)
+        def ask(order: Order) -> Submission | None:
+            if unclear.is_set():
+                return None
+            answer = self.client.submit(order.spec, order.spec.comment(order.key), order.script_path)
+            if not answer.clear:
+                unclear.set()
+            return answer
 
-        if len(wave) == 1:
-            return [ask(wave[0])]
-        with ThreadPoolExecutor(len(wave)) as pool:
-            return list(pool.map(ask, wave))
+        if len(orders) == 1:
+            answers = [ask(orders[0])]
+        else:
+            with ThreadPoolExecutor(min(self.at_once, len(orders))) as pool:
+                answers = list(pool.map(ask, orders))
+        asked = [(order, answer) for order, answer in zip(orders, answers) if answer is not None]
+        return asked, [order for order, answer in zip(orders, answers) if answer is None]
 
     def _look(self, answers: Sequence[tuple[Order, Submission]]) -> list[Job]:
         """Find the new jobs by their keys; a job that is over already counts, it was made.

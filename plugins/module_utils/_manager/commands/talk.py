@@ -71,10 +71,10 @@ def _line(context: Context, name: str | None) -> Line:
         if len(running) != 1:
             raise ManagerError(f"Name a model. Models with a job: {', '.join(running) or 'none'}.", USAGE)
         name = running[0]
-    script = context.host.script("serve", name)
-    job = context.serving_job(name)
+    script = context.host.script_that_answers(name)
+    job = context.serving_job(script.name)
     place = context.place(job, key, script.port)
-    model = place.model or (script.served[0] if script.served else name)
+    model = name if name != script.name else place.model or (script.served[0] if script.served else name)
     return Line(name, place.url, model, key, script.task, job.job_id)
 
 

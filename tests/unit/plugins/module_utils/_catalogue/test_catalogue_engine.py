@@ -177,6 +177,19 @@ BAD: list[t.Any] = [
         "max_lora_rank: 12 (number) found; allowed is one of 1, 8, 16, 32, 64, 128, 256, 320, 512.",
         id="rank",
     ),
+    pytest.param(
+        {"max_loras": 2},
+        "max_loras: 2 found without lora_adapters; allowed is to name the adapters, or to leave it out.",
+        id="adapters-at-once-of-none",
+    ),
+    pytest.param(
+        {"enforce_eager": True}, "enforce_eager is no known key. Did you mean eager?", id="the-engine's-own-word"
+    ),
+    pytest.param(
+        {"extra_args": ["--profiler-config.profiler=torch"]},
+        "extra_args: element 0: --profiler-config is refused: write the key profiler instead.",
+        id="an-option-part-by-part",
+    ),
     pytest.param({"limit_mm_per_prompt": 4}, f"limit_mm_per_prompt: 4 (number) found; {LIMITS}", id="limit-as-number"),
     pytest.param(
         {"limit_mm_per_prompt": {"images": 4}},
@@ -228,6 +241,10 @@ BAD: list[t.Any] = [
 @pytest.mark.parametrize(("changes", "message"), BAD)
 def test_message(changes: dict[str, t.Any], message: str) -> None:
     assert catalogue_problems([{**PHI, **changes}]) == [WHERE + message]
+
+
+def test_the_defaults_of_all_models_may_speak_of_adapters() -> None:
+    assert catalogue_problems([PHI], {"max_loras": 2, "max_lora_rank": 8}) == []
 
 
 @pytest.mark.parametrize("flag", [*ENTRY_FLAGS, "-O2", "-O=2", "-O", "--enforce_eager"])

@@ -194,6 +194,12 @@ def test_batch_job() -> None:
         ),
         pytest.param({"port_range": "60000-99999"}, "'60000-99999' found; allowed is the first port", id="no-ports"),
         pytest.param(
+            {"port_range": "7000-9000"},
+            "port: 8000 found, which jobs may take by themselves; allowed is any outside of vllm_jobs_port_range, "
+            "7000-9000.",
+            id="ports-with-the-model's-own",
+        ),
+        pytest.param(
             {"engine_env": {"HF_TOKEN": "x"}},
             "vllm_jobs_engine_env: HF_TOKEN (value not shown) is refused",
             id="secret",

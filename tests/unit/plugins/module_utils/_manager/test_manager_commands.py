@@ -347,6 +347,15 @@ def test_a_job_of_somebody_elses_making_is_reported_and_left_alone(desk: Desk) -
     )
 
 
+def test_an_adapter_is_found_by_the_engine_that_answers_for_it(desk: Desk) -> None:
+    path = desk.folder / "serve_phi3.sh"
+    path.write_text(path.read_text().replace('"phi3"], "name"', '"phi3", "sql"], "name"'))
+    host = FakeHost(desk.slurm, desk.settings)
+    assert [host.script_that_answers(name).name for name in ("phi3", "sql")] == ["phi3", "phi3"]
+    with pytest.raises(ManagerError, match="Looking for the model sq failed"):
+        host.script_that_answers("sq")
+
+
 def test_keys_go_where_they_belong(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     service, mine = tmp_path / "service", tmp_path / "mine"
     service.write_text("sk-service\n")
