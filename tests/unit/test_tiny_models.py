@@ -22,9 +22,10 @@ HUB = MODELS / "hub"
 QUESTIONS = yaml.safe_load((MODELS / "questions.yml").read_text("utf-8"))
 NAMES = sorted(QUESTIONS["models"])
 ADAPTER = "phi3-tiny-lora"
+ENCODER = "bert-tiny"
 
 
-@pytest.mark.parametrize("name", [*NAMES, ADAPTER])
+@pytest.mark.parametrize("name", [*NAMES, ADAPTER, ENCODER])
 def test_content_is_what_its_name_says(name: str) -> None:
     store = Store(HUB)
     commit = store.commit(f"llmops-lab/{name}", "main")
