@@ -84,7 +84,11 @@ def test_no_login_without_a_job(site: Cluster) -> None:
     code, said = login(site, GUEST)
     assert (code, DENIED in said) == (255, True)
 
-    theirs = int(site.run("gpu1", "setsid --fork sleep 7010; pgrep -u vllm -f '^sleep 7010'", user="vllm"))
+    theirs = int(
+        site.run(
+            "gpu1", "setsid --fork sleep 7010; until pgrep -u vllm -f '^sleep 7010'; do sleep 0.1; done", user="vllm"
+        )
+    )
     job = submit(site, "sleep 600")
     try:
         assert login(site, GUEST) == (0, f"{GUEST}\n")

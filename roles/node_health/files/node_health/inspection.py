@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from . import checks, host
 from .run import Runner
-from .slurm import Slurm
+from .slurm import Slurm, SlurmError
 
 QUICK = 2.0
 
@@ -53,8 +54,8 @@ class Inspection:
     def all(self, slurm: Slurm, gres: str) -> list[str]:
         """Everything that is wrong, nvidia-smi and clocks asked too."""
         settings = self._settings
-        expected = checks.expected_gpus(gres) if settings.gpu_count < 0 else settings.gpu_count
-        files = settings.gpu_files or [f"/dev/nvidia{number}" for number in range(expected or 0)]
+        expected = self._expected_gpus(gres)
+        files = self._gpu_files(expected)
         smi = expected != 0 and self._asks_smi()
         self._start_files(settings.file_timeout)
         if smi:
@@ -68,14 +69,18 @@ class Inspection:
         self._memory.keep("gpus", {"files": files, "driver": smi and bool(host.device_files([host.DRIVER]))})
         return reasons
 
-    def quick(self, job_gpus: str) -> list[str]:
+    def quick(self, slurm: Slurm, job_gpus: str) -> list[str]:
         """What is wrong as far as a prolog has the time to see."""
         settings = self._settings
         known = self._memory.get("gpus") or {"files": [], "driver": False}
         numbers = [] if settings.gpu_files else checks.gpu_numbers(job_gpus)
-        files = list(dict.fromkeys([*known["files"], *(f"/dev/nvidia{number}" for number in numbers)]))
+        of_job = [f"/dev/nvidia{number}" for number in numbers]
         self._start_files(min(QUICK, settings.file_timeout))
-        reasons = checks.device_reasons(files, host.device_files(files))
+        reasons = self._missing(known["files"], of_job)
+        if reasons:
+            # The node may have other hardware since the last health check; only now is that worth a question.
+            with contextlib.suppress(SlurmError):
+                reasons = self._missing(self._gpu_files(self._expected_gpus(slurm.show().gres)), of_job)
         if known["driver"] and not host.device_files([host.DRIVER]):
             reasons.append("the NVIDIA driver is not loaded")
         return reasons + self._xid_reasons(keep=False) + self._file_reasons() + self._leftover_reasons()
@@ -83,6 +88,17 @@ class Inspection:
     def forget_xids(self) -> None:
         """Faults up to now were dealt with, by a reset of the GPU for example."""
         self._memory.keep("xids", {"forgotten": int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e6), "found": {}})
+
+    def _expected_gpus(self, gres: str) -> int | None:
+        return checks.expected_gpus(gres) if self._settings.gpu_count < 0 else self._settings.gpu_count
+
+    def _gpu_files(self, expected: int | None) -> list[str]:
+        return self._settings.gpu_files or [f"/dev/nvidia{number}" for number in range(expected or 0)]
+
+    @staticmethod
+    def _missing(files: Sequence[str], of_job: Sequence[str]) -> list[str]:
+        wanted = list(dict.fromkeys([*files, *of_job]))
+        return checks.device_reasons(wanted, host.device_files(wanted))
 
     def _asks_smi(self) -> bool:
         source = self._settings.gpu_source

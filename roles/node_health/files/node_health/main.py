@@ -62,7 +62,7 @@ class Program:
     def prolog(self) -> int:
         """Keep a job from a node that is seen to be sick; Slurm gives it another one."""
         started = time.monotonic()
-        reasons = self._inspection.quick(self._environment.get("SLURM_JOB_GPUS", ""))
+        reasons = self._inspection.quick(self._slurm, self._environment.get("SLURM_JOB_GPUS", ""))
         if not reasons:
             return 0
         job = self._environment.get("SLURM_JOB_ID", "?")
@@ -93,7 +93,7 @@ class Program:
         if remaining:
             known = self._memory.get("leftovers") or {}
             self._memory.keep("leftovers", {**known, job: [(one.pid, one.started) for one in remaining]})
-            self._judge(self._inspection.quick(""), whole=False)
+            self._judge(self._inspection.quick(self._slurm, ""), whole=False)
         return 0
 
     def forget_xids(self) -> int:

@@ -194,6 +194,15 @@ def test_a_prolog_that_finds_a_fault_drains_and_fails(bench: Bench, capsys: pyte
     assert "node_health: job 12 is not started here: mount gone: /proc/nowhere" in capsys.readouterr().err
 
 
+def test_a_prolog_believes_the_nodes_configuration_rather_than_an_older_check(bench: Bench) -> None:
+    both = [str(bench.folder / name) for name in ("nvidia0", "nvidia1")]
+    bench.call("check")
+    (bench.folder / "nvidia1").unlink()
+    assert (bench.call("prolog"), bench.told) == (1, [drained(f"GPU missing: no device file {both[1]}")])
+    bench.changes["gpu_files"] = both[:1]
+    assert (bench.call("prolog"), len(bench.told)) == (0, 1)
+
+
 def test_a_prolog_fails_where_the_controller_does_not_answer(bench: Bench) -> None:
     bench.script("scontrol", "#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
     bench.changes["mounts"] = ["/nowhere"]
