@@ -179,7 +179,9 @@ def test_reboot_by_slurm(nodes: Nodes) -> None:
     )
     assert ended <= began
     assert "JobState=COMPLETED" in nodes.run("ctl", f"scontrol show job {first}")
-    assert nodes.run("ctl", "sinfo --noheader --nodes=n3 --format='%T|%E'").strip() == "idle|none"
+    # Planned: idle, and the backfill's mark for the job that waited is not taken off yet.
+    state = nodes.run("ctl", "sinfo --noheader --nodes=n3 --format='%T|%E'").strip()
+    assert state in ("idle|none", "planned|none")
     nodes.run("n3", f"rm -r {folder}; systemctl daemon-reload; systemctl restart slurmd")
 
 
