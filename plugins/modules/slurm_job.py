@@ -24,8 +24,8 @@ description:
   - A new job is looked at once more after the controller has saved its state, which takes up to seven seconds. A
     controller that is killed before that forgets the job, and the job is submitted again. The same goes for a cancel.
     O(confirm) leaves that wait out.
-  - With O(jobs) one task has many jobs. They are submitted one after the other and waited for together, with one
-    question to the controller a look, whatever their number.
+  - With O(jobs) one task has many jobs. They are submitted and waited for together, with one question to the
+    controller a look, whatever their number.
 notes:
   - Runs on a host where Slurm's commands work, as the job's user or as root.
   - The job gets the variables of O(environment) and C(PATH), C(HOME), C(USER), C(LOGNAME), C(SHELL) and C(LANG),
@@ -63,9 +63,9 @@ options:
       - Many jobs of O(user) in one task, in the place of O(name).
       - O(script), O(script_content), O(args), O(chdir), O(options) and O(environment) beside it are for every job that
         has none of its own; O(options) and O(environment) are merged, and a job's own go before them.
-      - If Slurm or O(on_change) refuses to change one of them, none is touched. After that each has its own fate, and
-        the task fails with the reasons of all that failed.
-      - Up to four are submitted at the same moment, so their ids need not follow the order of the list.
+      - If Slurm or O(on_change) refuses to replace one of them, none is touched. After that each has its own fate, a new
+        job that Slurm refuses too, and the task fails with the reasons of all that failed.
+      - Up to eight are submitted at the same moment, so their ids need not follow the order of the list.
     type: list
     elements: dict
     suboptions:

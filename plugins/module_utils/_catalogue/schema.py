@@ -319,7 +319,7 @@ MODEL_KEYS: t.Final = _table(
         "str",
         "Memory of the job on each node. Unset: vllm_jobs_mem.",
         "Slurm --mem",
-        pattern=r"[0-9]+[KMGT]?",
+        pattern=r"[0-9]{1,12}[KMGT]?",
         allowed="quoted text: a number with K, M, G or T behind it (M when left out); '0' is all of the node",
         unit="as written",
     ),

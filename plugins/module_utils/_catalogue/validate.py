@@ -152,13 +152,13 @@ def _shared(models: Sequence[t.Any], key: str, why: str) -> list[str]:
 
 
 def check_selection(models: Sequence[t.Any], selection: t.Any) -> list[str]:
-    """Messages for selected names that no entry has, and for a text that selects nothing."""
+    """Messages for selected names that no entry has, and for one that selects nothing."""
     if selection is not None and not isinstance(selection, (str, Sequence)):
         return [f"{_SELECTION}: {show(selection)} found; allowed is 'a,b' or a list of names."]
     known = _known(models)
     names = selected_names(selection)
     # Nothing given means all; something given that names nothing is most often a variable of a script that was empty.
-    if isinstance(selection, str) and not names:
+    if (isinstance(selection, str) or selection) and not names:
         return [
             f"{_SELECTION}: {show(selection)} found; allowed is 'a,b' or a list of names. Leave it out to select all. "
             f"{_listed(known)}"

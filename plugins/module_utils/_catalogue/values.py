@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import typing as t
 from collections.abc import Mapping, Sequence
@@ -35,12 +36,14 @@ def _refuse(key: Key, value: t.Any, hint: str = "") -> t.NoReturn:
 def _number(key: Key, value: t.Any) -> t.Any:
     whole = key.type == "int"
     # Text that is a number is what a template of ansible-core 2.18 leaves behind.
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]+" if whole else r"-?[0-9]+(?:\.[0-9]+)?", value):
+    if isinstance(value, str) and re.fullmatch(r"-?(?:0|[1-9][0-9]*)" if whole else r"-?[0-9]+(?:\.[0-9]+)?", value):
         value = int(value) if whole else float(value)
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         _refuse(key, value)
     low, high = key.minimum, key.maximum
-    if (low is not None and value < low) or (high is not None and value > high):
+    # YAML's .nan is below nothing and above nothing.
+    odd = isinstance(value, float) and not math.isfinite(value)
+    if odd or (low is not None and value < low) or (high is not None and value > high):
         _refuse(key, value)
     return int(value) if whole else float(value)
 

@@ -24,8 +24,12 @@ def plans(
     *,
     concurrency: float = 1.0,
     changes: Mapping[str, t.Any] | None = None,
+    imagined: bool = False,
 ) -> list[dict[str, t.Any]]:
-    """The same plan as the playbook's, for the GPUs that Slurm has now. `changes`: keys as they might be."""
+    """The same plan as the playbook's, for the GPUs that Slurm has now. `changes`: keys as they might be.
+
+    `imagined`: the GPUs are somebody's idea, on a site that may serve on its CPUs now.
+    """
     found = []
     for record in records:
         entry = {**record.wanted, **(changes or {})}
@@ -34,7 +38,7 @@ def plans(
                 [entry],
                 configs={record.name: record.about} if record.about else {},
                 gpus=gpus,
-                site=record.site,
+                site={**record.site, "device": "cuda"} if imagined else record.site,
                 concurrency=concurrency,
             )
         except (CatalogueError, PlanError) as error:

@@ -138,10 +138,10 @@ def ask_whether_accepted(client: SlurmClient, order: Order) -> str:
     answer = client.submit(order.spec, order.spec.comment(order.key), order.script_path, test_only=True)
     failed = f"Testing the submission of the job {order.name} of {order.spec.user} failed: {answer.complaint}. "
     if answer.refused:
-        raise RefusedError(f"{failed}Nothing was changed. Correct its options or its script, then run this task again.")
+        raise RefusedError(f"{failed}No job was changed. Correct its options or its script, then run this task again.")
     if not answer.accepted:
         raise OutcomeUnknownError(
-            f"{failed}Nothing was changed. Look at the controller with `scontrol ping`, then run this task again."
+            f"{failed}No job was changed. Look at the controller with `scontrol ping`, then run this task again."
         )
     return report.readable_start(mask(answer.complaint))
 

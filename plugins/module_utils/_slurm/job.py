@@ -72,6 +72,14 @@ class Job:
     def succeeded(self) -> bool:
         return self.state == "COMPLETED" and not self.exit_code
 
+    @property
+    def turned_away(self) -> bool:
+        """It never was on a node: slurmctld keeps what no node can ever run for a while, as a job that failed.
+
+        So sbatch has an error, and squeue a job all the same (24.11, 26.05).
+        """
+        return self.state == "FAILED" and self.reason == "BadConstraints" and not self.nodes
+
     def facts(self) -> dict[str, t.Any]:
         """The job as a module returns it."""
         found = asdict(self)

@@ -259,7 +259,7 @@ def _finish(*, paths_are_final: bool = False, **fields: t.Any) -> Job:
     """A job with the parts that do not stand in any answer: what is not yet known is None, log paths are filled in."""
     job = Job(**fields)
     changes: dict[str, t.Any] = {}
-    if job.live:
+    if job.live or job.turned_away:
         changes.update(exit_code=None, signal=None)
     elif job.signal and not job.exit_code:
         # Some answers say 0 here, which would read as success.

@@ -45,6 +45,9 @@ RESERVED_OPTIONS: dict[str, str] = {
     "wrap": "use the option script_content of the module",
 }
 
+# Of these, the ones that a #SBATCH line could still set: the others are overruled by what the module gives to sbatch.
+_RESERVED_LINES = {"clusters": "-M", "test-only": "", "wait": "-W"}
+
 # Slurm gives these a value of its own in every job, whatever was exported to it.
 SET_BY_SLURM = frozenset(
     {"CUDA_VISIBLE_DEVICES", "ENVIRONMENT", "GPU_DEVICE_ORDINAL", "HOME", "HOSTNAME", "LOGNAME", "USER"}
@@ -243,7 +246,20 @@ def _check_script(script: str) -> str:
     if "\0" in script:
         raise SpecError("The script holds a NUL character: it is no text.")
     _check_encodable("The script", script)
+    _check_directives(script)
     return script
+
+
+def _check_directives(script: str) -> None:
+    for line in script.splitlines():
+        # sbatch reads no further than to the first command.
+        if line.strip() and not line.startswith("#"):
+            return
+        words = line.split()
+        given = {word.partition("=")[0] for word in words[1:]} if words[:1] == ["#SBATCH"] else set()
+        for name, short in _RESERVED_LINES.items():
+            if given & {f"--{name}", short or f"--{name}"}:
+                raise SpecError(f"The script's line {line[:60]!r} cannot stand there: {RESERVED_OPTIONS[name]}.")
 
 
 def _check_directory(path: str) -> str:

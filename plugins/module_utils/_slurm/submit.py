@@ -118,15 +118,20 @@ class Submitter:
 
         A refusal gets a look too: sbatch reports some failures of its own as if the controller had spoken. There was no
         live job of these keys before, so a live one is new even if its id is not: a controller that was killed gives
-        the ids of the jobs that it forgot again.
+        the ids of the jobs that it forgot again. What slurmctld turned away is no job, unless sbatch gave its id.
         """
         orders = [order for order, _answer in answers]
+        given = {answer.job_id for _order, answer in answers}
         hoped_for = {order.name for order, answer in answers if not answer.refused}
 
         def look() -> Seen[list[Job]]:
             jobs = self.client.jobs_named([order.name for order in orders], orders[0].spec.user)
             new = sorted(
-                (job for job in jobs if job.live or job.job_id not in self.known),
+                (
+                    job
+                    for job in jobs
+                    if (job.live or job.job_id not in self.known) and (not job.turned_away or job.job_id in given)
+                ),
                 key=lambda job: (not job.live, job.submit_time or 0, job.job_id),
             )
             for order in orders:

@@ -17,6 +17,10 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.values 
 
 PARTITION: t.Final = Table({"name": TEXT, **PARTITION_KEYS}, in_snake=True)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_NAMELESS: t.Final = (
+    "a dictionary with a name is needed, {!r} found; allowed in a name are letters, digits and _ . + -, the first a "
+    "letter, digit or _, and DEFAULT is taken."
+)
 # Slurm takes the first of two and says nothing about the other (src/common/read_config.c).
 _EITHER: t.Final = (
     ("AllowAccounts", "DenyAccounts"),
@@ -97,7 +101,7 @@ def partition_lines(
     for partition in partitions:
         name = partition.get("name") if isinstance(partition, Mapping) else None
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.upper() == "DEFAULT":
-            faults.append(Fault("partitions", "", f"a dictionary with a name is needed, {partition!r} found."))
+            faults.append(Fault("partitions", "", _NAMELESS.format(partition)))
             continue
         if name in names:
             faults.append(Fault("partitions", "", f"{name} is there twice. Give each a name of its own."))

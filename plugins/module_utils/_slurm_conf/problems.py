@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing as t
 from collections.abc import Mapping, Sequence
 
@@ -24,7 +25,9 @@ USABLE: t.Final = 0.95
 DEFAULT_RESERVE: t.Final = 512
 # The role sets them itself.
 _ALWAYS: t.Final = {"ClusterName": "cluster", "SlurmctldHost": "controller", "AccountingStorageHost": "database"}
+_WORD: t.Final = re.compile(r"[A-Za-z0-9_.-]+")
 _READ: t.Final = (
+    "slurm_node_gpu_type",
     "slurm_node_settings",
     "slurm_node_cpus",
     "slurm_node_address",
@@ -94,6 +97,17 @@ def _versions(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.An
     )
 
 
+def _names(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any]) -> list[str]:
+    """Words that stand in a line among others, where a blank or a colon would begin the next."""
+    words = {"slurm_cluster_name": given.get("cluster_name")}
+    words |= {f"slurm_node_gpu_type of {name}": host.get("slurm_node_gpu_type") for name, host in hosts.items()}
+    return [
+        f"{what} is {value!r}; allowed are letters, digits and _ . -"
+        for what, value in words.items()
+        if value and not (isinstance(value, str) and _WORD.fullmatch(value))
+    ]
+
+
 def problems(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any]) -> list[str]:
     """Sentences that name variable, host, value and what is allowed; empty where all is well.
 
@@ -104,7 +118,9 @@ def problems(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any
     nodes = {name: _node(name, hosts.get(name, {})) for name in compute}
     settings = given.get("settings") or {}
     version = given.get("version")
-    faults = _twice(compute)
+    faults = _twice(compute) + _names(hosts, given)
+    if given.get("partitions") == []:
+        faults.append("slurm_partitions is empty; allowed is at least one, without which slurmctld does not start.")
     found = plan(
         merge(_ALWAYS, settings) if isinstance(settings, Mapping) else settings,
         nodes.values(),

@@ -48,7 +48,7 @@ def plan(context: Context) -> Exit:
         changes = dict(plans.parse_change(one) for one in args.set or ())
     except ValueError as error:
         raise ManagerError(f"Reading the options failed: {error}.", USAGE) from error
-    made = plans.plans(found, gpus, concurrency=args.concurrency, changes=changes)
+    made = plans.plans(found, gpus, concurrency=args.concurrency, changes=changes, imagined=bool(args.gpus))
     context.screen.result({"plans": made, "gpus": gpus})
     context.screen.say("\n\n".join(one["text"] for one in made))
     return FAILED if any(one["state"] == "refused" or one["limits"] for one in made) else OK

@@ -51,6 +51,14 @@ BAD: list[t.Any] = [
     pytest.param(
         {"port": True}, "port: True (boolean) found; allowed is a whole number from 1024 to 65535.", id="port-bool"
     ),
+    pytest.param(
+        {"port": "08000"}, "port: '08000' found; allowed is a whole number from 1024 to 65535.", id="port-octal"
+    ),
+    pytest.param(
+        {"gpu_memory_utilization": float("nan")},
+        "gpu_memory_utilization: nan (number) found; allowed is a number from 0.05 to 1.",
+        id="not-a-number",
+    ),
     pytest.param({"port": "http"}, "port: 'http' found; allowed is a whole number from 1024 to 65535.", id="port-text"),
     pytest.param({"port": None}, "port is missing; needed is a whole number from 1024 to 65535.", id="port-missing"),
     pytest.param(
@@ -307,6 +315,14 @@ def test_bad_defaults(defaults: t.Any, message: str) -> None:
                 "all. Known models: phi3."
             ],
             id="empty",
+        ),
+        pytest.param(
+            [""],
+            [
+                "model (or vllm_site_models): [''] (list) found; allowed is 'a,b' or a list of names. Leave it out to "
+                "select all. Known models: phi3."
+            ],
+            id="list-of-nothing",
         ),
         pytest.param(" phi3 ,", [], id="blanks"),
         pytest.param(["phi3"], [], id="list"),

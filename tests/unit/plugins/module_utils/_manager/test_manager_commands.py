@@ -210,7 +210,7 @@ def test_restart_does_not_stop_what_could_not_be_started(desk: Desk) -> None:
     desk.slurm.refusal = "Batch job submission failed: Requested node configuration is not available"
     code, _out, said = desk.run("restart", "phi3", "--no-wait")
     assert (code, [job.job_id for job in desk.slurm.live()]) == (REFUSED, [1])
-    assert "Requested node configuration is not available. Nothing was changed." in said
+    assert "Requested node configuration is not available. No job was changed." in said
 
 
 def test_cancel_leaves_other_users_jobs_alone(desk: Desk) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -203,5 +204,8 @@ def test_a_plan_of_a_record() -> None:
     record = Record("mistral", entry, {"config": config.get("config", config), "weights_bytes": 14496047104})
     found = plans([record], [parse_gpus("1:l4")])[0]
     assert (found["state"], found["layout"]["gpus"]) == ("planned", 1)
+    here = dataclasses.replace(record, site={"device": "cpu"})
+    assert plans([here], [parse_gpus("1:l4")])[0]["state"] == "measured"
+    assert plans([here], [parse_gpus("1:l4")], imagined=True)[0]["state"] == "planned"
     with pytest.raises(ManagerError, match="Planning mistral failed"):
         plans([record], [parse_gpus("1:l4")], changes={"prt": 1})

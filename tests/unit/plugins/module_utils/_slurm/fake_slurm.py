@@ -57,6 +57,12 @@ class FakeJob:
         return {**seen, "state": ["CANCELLED"]} if self.cancelled else seen
 
 
+TURNED_AWAY = (
+    "sbatch: error: Memory specification can not be satisfied\n"
+    "sbatch: error: Batch job submission failed: Requested node configuration is not available"
+)
+
+
 @dataclass
 class FakeSlurm:
     """The controller. `submit_faults` are used up one by one: "" works, see `_sbatch` for the others."""
@@ -170,6 +176,11 @@ class FakeSlurm:
             return self._answer(argv, f"{self.jobs[-1].job_id}\n")
         if fault == "taken but unreadable":
             return self._answer(argv, "sbatch: bad weather\n")
+        if fault == "turned away":
+            # Refused, and remembered as a job that failed: what slurmctld 24.11 and 26.05 do when no node has so much.
+            self._take(argv, env)
+            self.jobs[-1].life = [(0.0, {"state": ["FAILED"], "reason": "BadConstraints", "signal": 1})]
+            return self._failure(argv, TURNED_AWAY)
         if fault == "killed":
             return self._failure(argv, "Killed", rc=137)
         if fault == "unknown option":

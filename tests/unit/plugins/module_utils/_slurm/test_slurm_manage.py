@@ -196,6 +196,31 @@ def test_another_specification_replaces_the_job() -> None:
     assert outcome.message == "Job 1 (vllm-serve-phi3) on gpu1 differs in script, options and was replaced."
 
 
+def test_what_slurmctld_turns_away_is_refused_although_it_remembers_a_job() -> None:
+    slurm = FakeSlurm(submit_faults=["turned away", "turned away"])
+    for _again in range(2):
+        with pytest.raises(RefusedError) as caught:
+            present(slurm)
+        assert caught.value.message == (
+            "Submitting the job vllm-serve-phi3 of vllm failed: Memory specification can not be satisfied; Batch job "
+            "submission failed: Requested node configuration is not available. Correct its options or its script, then "
+            "run this task again."
+        )
+    assert len(slurm.called("sbatch")) == len(slurm.jobs) == 2
+    assert slurm.live() == []
+    # Refused under another's eyes: the answer got lost, the record is there, and the next answer says it.
+    slurm.submit_faults = ["timed out", "turned away"]
+    with pytest.raises(RefusedError):
+        present(slurm)
+
+
+def test_a_job_of_a_list_that_is_turned_away_is_no_success() -> None:
+    slurm = FakeSlurm(submit_faults=["", "turned away"])
+    good, bad = present_all(slurm, ["good", "bad"], at_once=1)
+    assert (good.changed, good.error) == (True, None)
+    assert isinstance(bad.error, RefusedError)
+
+
 def test_a_job_is_not_taken_down_for_one_that_slurm_refuses() -> None:
     slurm = FakeSlurm()
     present(slurm)
@@ -204,7 +229,7 @@ def test_a_job_is_not_taken_down_for_one_that_slurm_refuses() -> None:
         present(slurm, options={"gres": "gpu:99"})
     assert caught.value.message == (
         "Testing the submission of the job vllm-serve-phi3 of vllm failed: allocation failure: Requested node "
-        "configuration is not available. Nothing was changed. Correct its options or its script, then run this task "
+        "configuration is not available. No job was changed. Correct its options or its script, then run this task "
         "again."
     )
     assert [job.job_id for job in slurm.live()] == [1]

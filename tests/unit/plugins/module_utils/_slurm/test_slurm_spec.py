@@ -227,7 +227,22 @@ BAD = [
         "The script has DOS line ends (CR LF), which sbatch refuses. Write it with LF alone.",
         id="DOS-line-ends",
     ),
+    pytest.param(
+        {"script": "#!/bin/sh\n\n# mine\n#SBATCH --mem=1 --test-only\ntrue\n"},
+        "The script's line '#SBATCH --mem=1 --test-only' cannot stand there: use check mode.",
+        id="a-directive-that-submits-nothing",
+    ),
+    pytest.param(
+        {"script": "#!/bin/sh\n#SBATCH -W\ntrue\n"},
+        "The script's line '#SBATCH -W' cannot stand there: use state=completed.",
+        id="a-directive-that-waits",
+    ),
 ]
+
+
+def test_a_line_that_sbatch_does_not_read_is_the_scripts_own() -> None:
+    text = "#!/bin/sh\n#SBATCH --wait-all-nodes=1\ntrue\n#SBATCH --wait\n"
+    assert spec(script=text).script == text
 
 
 @pytest.mark.parametrize(("change", "message"), BAD)

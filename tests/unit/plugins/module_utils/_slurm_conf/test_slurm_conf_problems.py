@@ -92,6 +92,16 @@ def test_all_is_well() -> None:
             id="no-nodes",
         ),
         pytest.param(
+            {"partitions": []},
+            "slurm_partitions is empty; allowed is at least one, without which slurmctld does not start.",
+            id="no-partition",
+        ),
+        pytest.param(
+            {"cluster_name": "a b;x"},
+            "slurm_cluster_name is 'a b;x'; allowed are letters, digits and _ . -",
+            id="cluster-name",
+        ),
+        pytest.param(
             {"compute_hosts": ["gpu1", "gpu2", "gpu1"]},
             "slurm_compute_hosts: gpu1 is there twice. Give each host once.",
             id="host-twice",
@@ -166,6 +176,11 @@ def test_bad_variables(given: dict[str, t.Any], message: str) -> None:
             "slurm_node_instance_type of gpu1: Looking up the instance type 'g6.2xlage' failed: it is not in the "
             "table. Did you mean g6.2xlarge?",
             id="type",
+        ),
+        pytest.param(
+            {"slurm_node_gpu_type": "l4:9"},
+            "slurm_node_gpu_type of gpu1 is 'l4:9'; allowed are letters, digits and _ . -",
+            id="gpu-type",
         ),
         pytest.param(
             {"slurm_node_address": "10.0.0.1 x"},
