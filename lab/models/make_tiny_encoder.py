@@ -60,8 +60,8 @@ def main() -> int:
         (Path(made) / "reference.json").write_text(json.dumps(reference) + "\n", "utf-8")
         (Path(made) / "README.md").write_text(
             f"---\nlicense: gpl-3.0\n---\n# {ORGANISATION}/{NAME}\n\n"
-            "A BERT with random weights for the lab and the tests of llmops.cluster; reference.json has what it makes of\n"
-            "one text. Made by lab/models/make_tiny_encoder.py.\n",
+            "A BERT with random weights for the lab and the tests of llmops.cluster; reference.json has what it makes "
+            "of\none text. Made by lab/models/make_tiny_encoder.py.\n",
             "utf-8",
         )
         sys.stderr.write(f"{NAME}: commit {publish(Path(made), NAME, HERE / 'hub')}\n")

@@ -63,8 +63,8 @@ options:
       - Many jobs of O(user) in one task, in the place of O(name).
       - O(script), O(script_content), O(args), O(chdir), O(options) and O(environment) beside it are for every job that
         has none of its own; O(options) and O(environment) are merged, and a job's own go before them.
-      - If Slurm or O(on_change) refuses to replace one of them, none is touched. After that each has its own fate, a new
-        job that Slurm refuses too, and the task fails with the reasons of all that failed.
+      - If Slurm or O(on_change) refuses to replace one of them, none is touched. After that each has its own fate,
+        also a new job that Slurm refuses, and the task fails with the reasons of all that failed.
       - Up to eight are submitted at the same moment, so their ids need not follow the order of the list.
     type: list
     elements: dict

@@ -123,3 +123,17 @@ def test_a_list_an_array_and_one_that_waits_for_another(site: Cluster, task: Tas
     hopeless = task({**never, "state": "running"}, fails=True)
     assert "it can never start (Slurm's reason: DependencyNeverSatisfied)" in hopeless["msg"]
     assert task({"name": "cycle-never", "state": "absent"})["changed"]
+
+
+@pytest.mark.parametrize("option", [{"mem": 99_999_999}, {"gres": "gpu:99"}, {"cpus-per-task": 9999}])
+def test_what_no_node_can_run_is_refused_each_time(site: Cluster, task: Task, option: dict[str, Any]) -> None:
+    """slurmctld turns it away, and remembers a job of this key that failed all the same."""
+    wanted = {"name": "too-big", "script_content": SLEEP, "options": option}
+    for check in (True, False, False):
+        refused = task(wanted, check=check, fails=True)
+        assert not refused["changed"]
+        assert "the job too-big of vllm failed: " in refused["msg"]
+        assert "Requested node configuration is not available" in refused["msg"]
+    both = task({"jobs": [{"name": NAME}, {"name": "too-big", "options": option}], "script_content": SLEEP}, fails=True)
+    assert [bool(job.get("job_id")) for job in both["jobs"]] == [True, False]
+    task(GONE)
