@@ -243,7 +243,7 @@ class Cluster:
 
     def run(self, script: Path, *words: str) -> tuple[int, str]:
         process = self.start(script, *words)
-        output, _errors = process.communicate(timeout=20)
+        output, _errors = process.communicate(timeout=120)
         return process.returncode, output
 
     def words(self, name: str) -> list[str]:
@@ -425,7 +425,7 @@ def test_term_reaches_the_engine_through_slurm_and_is_waited_for(cluster: Cluste
     wait_until(cluster.root / "ready")
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    output, _errors = process.communicate(timeout=20)
+    output, _errors = process.communicate(timeout=120)
     assert "drained" in output
     assert "ended by itself" not in output
     assert process.returncode == status
@@ -437,7 +437,7 @@ def test_term_to_the_step_alone_is_a_stop_too(cluster: Cluster) -> None:
     process = cluster.start(cluster.script("serve", {}))
     wait_until(cluster.root / "ready")
     os.kill(int((cluster.root / "step").read_text()), signal.SIGTERM)
-    output, _errors = process.communicate(timeout=20)
+    output, _errors = process.communicate(timeout=120)
     assert process.returncode == 0, output
 
 

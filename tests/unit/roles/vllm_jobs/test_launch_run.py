@@ -68,7 +68,7 @@ class Node:
 
     def run(self, *words: str) -> tuple[int, str]:
         process = self.start(*words)
-        output, _errors = process.communicate(timeout=20)
+        output, _errors = process.communicate(timeout=120)
         return process.returncode, output
 
     def engine(self) -> list[str]:
@@ -117,7 +117,7 @@ def test_nsys_is_interrupted_and_writes_its_report(node: Node) -> None:
     process = node.start("--profiler", "nsys", "--profiles", f"{node.root}/profiles", *node.engine())
     eventually((node.root / "started").exists)
     process.send_signal(signal.SIGTERM)
-    output, _errors = process.communicate(timeout=20)
+    output, _errors = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert node.read("report") == "report\n"
     assert f"--output {node.root}/profiles/tiny_42_gpu2_1 " in node.read("nsys")
@@ -180,7 +180,7 @@ def stopped(node: Node, engine: str, words: Sequence[str] = ()) -> tuple[int, st
     process = node.start(*words, *node.engine())
     eventually((node.root / "started").exists)
     process.send_signal(signal.SIGTERM)
-    output, _errors = process.communicate(timeout=20)
+    output, _errors = process.communicate(timeout=120)
     return process.returncode, output
 
 

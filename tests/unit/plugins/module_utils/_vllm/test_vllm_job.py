@@ -28,8 +28,8 @@ class Slurm:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "FIRST_ANSWER_SECONDS", 0.05)
-    monkeypatch.setattr(job, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(job, "FIRST_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(job, "ANSWER_SECONDS", 1.0)
 
 
 def test_answers_are_handed_on() -> None:
