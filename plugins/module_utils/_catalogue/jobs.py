@@ -232,7 +232,8 @@ def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     job = _job("serve", entry, site)
     topology = topology_of(entry, site)
     first, last = _leased_ports(site)
-    if first <= entry["port"] <= last:
+    # One that leases its port too just takes another.
+    if topology is None and first <= entry["port"] <= last:
         raise CatalogueError(
             f"Rendering the job of {entry['name']} failed: port: {entry['port']} found, which jobs may take by "
             f"themselves; allowed is any outside of vllm_jobs_port_range, {site['port_range']}."
