@@ -76,7 +76,7 @@ class Job:
     def turned_away(self) -> bool:
         """It never was on a node: slurmctld keeps what no node can ever run for a while, as a job that failed.
 
-        So sbatch has an error, and squeue a job all the same (24.11, 26.05).
+        So sbatch has an error, and squeue a job all the same (seen with 24.11.5).
         """
         return self.state == "FAILED" and self.reason == "BadConstraints" and not self.nodes
 

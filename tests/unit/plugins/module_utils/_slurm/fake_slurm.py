@@ -177,7 +177,7 @@ class FakeSlurm:
         if fault == "taken but unreadable":
             return self._answer(argv, "sbatch: bad weather\n")
         if fault == "turned away":
-            # Refused, and remembered as a job that failed: what slurmctld 24.11 and 26.05 do when no node has so much.
+            # Refused, and remembered as a job that failed: what slurmctld 24.11.5 does when no node has so much.
             self._take(argv, env)
             self.jobs[-1].life = [(0.0, {"state": ["FAILED"], "reason": "BadConstraints", "signal": 1})]
             return self._failure(argv, TURNED_AWAY)
