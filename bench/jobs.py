@@ -111,7 +111,7 @@ class JobBench:
         }
         wanted["options"] = {**OPTIONS, "hold": True}
         self._ansible("llmops.cluster.slurm_job", wanted)
-        asked = "scontrol show config; squeue --json --states=all --user=vllm --name=bench-kept; squeue --json --jobs=1"
+        asked = "scontrol show config; squeue --json --states=all --user=vllm --name=bench-kept"
         took: dict[str, list[float]] = {"ping": [], "slurm_job": [], "slurm": [], "nothing": []}
         measured: dict[str, Callable[[], object]] = {
             "ping": lambda: self._ansible("ansible.builtin.ping"),

@@ -178,7 +178,8 @@ class JobManager:
         jobs = [work.outcome.job for work in works if work.outcome.job is not None]
         wait = {"running": self.watch.until_running, "completed": self.watch.until_ended}.get(state)
         vanished = self._take(works, wait(jobs)) if wait is not None else []
-        unsure = [work for work in works if work.open and (wait is None or work.submitted_at is not None)]
+        # Who asked to wait has seen old jobs just now.
+        unsure = [work for work in works if work.open and not (_all_known(work) if wait is None else _old(work))]
         unsafe = self._confirm(unsure) if state != "completed" else []
         restarted = bool(vanished or unsafe) and self.client.boot_time() != booted
         # Without a restart a new job is not lost but over and forgotten in seconds (MinJobAge): it was made.
@@ -202,12 +203,12 @@ class JobManager:
 
         The new ones that it does not know any more are returned.
         """
-        new = [work for work in works if work.submitted_at is not None]
+        new = [work for work in works if not _old(work)]
         if new and self.until_saved:
             comments = {work.order.spec.comment(work.order.key): work.before + 1 for work in new}
             self.watch.until_saved(comments, max(work.submitted_at or 0.0 for work in new))
         gone = self._read_again([work.outcome for work in works])
-        return [work for work in works if work.submitted_at is not None and any(work.outcome is one for one in gone)]
+        return [work for work in works if not _old(work) and any(work.outcome is one for one in gone)]
 
     def _read_again(self, outcomes: list[Outcome]) -> list[Outcome]:
         """The jobs with all their facts; those that the controller no longer knows are returned."""
@@ -231,6 +232,17 @@ class JobManager:
         logs = {path: self.client.tail(path) for path in dict.fromkeys([job.stdout, job.stderr]) if path}
         log = report.log_tails(logs, secrets)
         return JobEndedError(report.ended(job, tried=tried, tasks=work.outcome.tasks, log=log), facts=job.facts())
+
+
+def _old(work: Work) -> bool:
+    """Whether the job was there before this run."""
+    return work.submitted_at is None
+
+
+def _all_known(work: Work) -> bool:
+    """Whether the first look told all about the job: an old one that JSON told, and no array with tasks of its own."""
+    job = work.outcome.job
+    return _old(work) and job is not None and bool(job.stdout) and not job.group_id
 
 
 def _mark_done(work: Work, seen: Survey) -> None:

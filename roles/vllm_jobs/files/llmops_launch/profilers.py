@@ -22,6 +22,9 @@ _NSYS_WORDS = (
 )
 # The last calls of each process. A million take longer to write than the half minute that Slurm gives a cancelled job.
 _VIZTRACER_WORDS = ("--tracer_entries", "200000", "--max_stack_depth", "40", "--quiet")
+# With stacks torch notes every call of Python too, of processes that wait in a loop of Python: gigabytes in a minute, held
+# in memory until the file is written. Where the machine runs out of it, the kernel ends the engine and the profile is lost.
+_STACKS = "--profiler-config.torch_profiler_with_stack"
 _HOW = {
     "nsys": "Install NVIDIA's package nsight-systems-cli there",
     "viztracer": "Add viztracer to vllm_extra_packages and deploy the engine again",
@@ -59,7 +62,9 @@ def find(profiler: str, engine: str, node: str) -> str:
 def wrapped(profiler: str, program: str, engine: Sequence[str], target: str) -> list[str]:
     """The engine's words under the profiler. `target`: path without an ending, this node's own."""
     if profiler == "torch":
-        return [*engine, "--profiler-config.profiler", "torch", "--profiler-config.torch_profiler_dir", target]
+        said = any(word.split("=")[0].replace("-", "_") == _STACKS.replace("-", "_") for word in engine)
+        stacks = () if said else (f"{_STACKS}=false",)
+        return [*engine, "--profiler-config.profiler", "torch", "--profiler-config.torch_profiler_dir", target, *stacks]
     if profiler == "nsys":
         return [program, "profile", "--output", target, *_NSYS_WORDS, *engine, "--profiler-config.profiler", "cuda"]
     return [program, *_VIZTRACER_WORDS, "--output_file", f"{target}.json", "--", *engine]

@@ -51,6 +51,7 @@ def test_a_node_without_a_name_of_slurms_has_its_own() -> None:
                 "torch",
                 "--profiler-config.torch_profiler_dir",
                 "/p/phi3_7_gpu1_0",
+                "--profiler-config.torch_profiler_with_stack=false",
             ],
             id="torch",
         ),
@@ -78,6 +79,19 @@ def test_a_node_without_a_name_of_slurms_has_its_own() -> None:
 )
 def test_words_of_a_profiler(profiler: str, expected: list[str]) -> None:
     assert profilers.wrapped(profiler, f"/x/{profiler}", ENGINE, "/p/phi3_7_gpu1_0") == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(["--profiler-config.torch_profiler_with_stack=true"], id="one word"),
+        pytest.param(["--profiler-config.torch_profiler_with_stack", "true"], id="two words"),
+        pytest.param(["--profiler_config.torch_profiler_with_stack=true"], id="vLLM takes both dashes"),
+    ],
+)
+def test_stacks_are_off_unless_the_entry_says_it(said: list[str]) -> None:
+    words = profilers.wrapped("torch", "", [*ENGINE, *said], "/p/phi3_7_gpu1_0")
+    assert [word for word in words if "with_stack" in word] == said[:1]
 
 
 @pytest.mark.parametrize(
