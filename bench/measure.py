@@ -99,7 +99,9 @@ class Bench:
         words = re.search(r"^engine=\(\n(.*?)\n\)", script, re.MULTILINE | re.DOTALL)
         if words is None:
             raise RuntimeError("the job script has no engine=( ... )")
-        return exports, " ".join(words[1].split())
+        engine = " ".join(words[1].split())
+        # Where it listens a script that leases its port says elsewhere.
+        return exports, engine if "--port" in engine else f"{engine} --host 0.0.0.0 --port {PORT}"
 
     def _by_hand(self) -> float:
         exports, engine = self.engine()

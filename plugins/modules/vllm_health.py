@@ -43,8 +43,8 @@ options:
   port:
     description:
       - Port of the server on O(host).
-      - With O(job_id) and without O(host) the port to ask on the node that runs the job, where the job's record of its
-        endpoint cannot be read.
+      - With O(job_id) and without O(host) the port to ask on the node that runs the job, when the job has run for 30
+        seconds and no record of its endpoint is to be seen here.
     type: int
   job_id:
     description:

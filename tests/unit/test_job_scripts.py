@@ -76,7 +76,7 @@ ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
     ),
     "cpu": (
         {"name": "cpu", "model_id": "lab/tiny", "port": 8003, "max_model_len": 256},
-        {"device": "cpu", "cpus_per_task": 1, "api_key_file": "", "engine_args": ["--enforce-eager"]},
+        {"device": "cpu", "cpus_per_task": 1, "api_key_file": "", "engine_args": ["--enforce-eager"], "port_moves": False},
     ),
     "replicas": (
         {"name": "two", "model_id": "lab/tiny", "port": 8004, "replicas": 2},
@@ -187,12 +187,20 @@ def test_every_sbatch_line_precedes_the_first_command(kind: str, name: str) -> N
     assert [line for line in lines if "#SBATCH" in line] == [line for line in header if line.startswith("#SBATCH --")]
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Cluster:
     """A folder with the stubs and the things a job script expects on a node."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, port_moves: bool) -> None:
         self.root = root
+        self.port = free_port()
         self.site = {
+            "port_moves": port_moves,
             "venv": f"{root}/venv",
             "models_dir": f"{root}/models",
             "dir": f"{root}/jobs",
@@ -202,7 +210,7 @@ class Cluster:
             (root / folder).mkdir(parents=True)
         (root / "key").write_text(f"{KEY}\n")
         (root / "venv/bin/python").symlink_to(sys.executable)
-        for program in ("llmops_batch", "llmops_cache"):
+        for program in ("llmops_batch", "llmops_cache", "llmops_node"):
             (root / "jobs" / program).symlink_to(TEMPLATES.parent / "files" / program)
         # The step's shell gets signals from Slurm alone, so scancel goes to it and not to the script.
         self.stub(
@@ -224,7 +232,7 @@ class Cluster:
 
     def script(self, kind: str, entry: dict[str, t.Any], **site: t.Any) -> Path:
         path = self.root / f"{kind}.sh"
-        found = {"name": "tiny", "model_id": "lab/tiny", "port": 8000, **entry}
+        found = {"name": "tiny", "model_id": "lab/tiny", "port": self.port, **entry}
         path.write_text(render(kind, job_of(kind, found, {**self.site, **site})))
         return path
 
@@ -233,6 +241,8 @@ class Cluster:
             "PATH": f"{self.root}/stubs:/usr/bin:/bin",
             "ROOT": str(self.root),
             "SLURM_JOB_ID": "42",
+            "SLURM_JOB_NAME": "vllm-serve-tiny",
+            "SLURM_JOB_NODELIST": "gpu1",
             "SLURM_CPUS_PER_TASK": "3",
             "SLURMD_NODENAME": "gpu1",
             "LC_ALL": "C.UTF-8",
@@ -253,9 +263,9 @@ class Cluster:
         return dict(word.split("=", 1) for word in self.words(name) if "=" in word)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    return Cluster(tmp_path)
+@pytest.fixture(params=[True, False], ids=["port-moves", "port-stays"])
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path, port_moves=request.param)
 
 
 def nasty_values(count: int) -> list[str]:
@@ -299,7 +309,10 @@ def test_engine_receives_200_nasty_values_and_nothing_else_runs(cluster: Cluster
         environment = {f"VALUE_{index}": value for index, value in enumerate(values)}
         status, output = cluster.run(cluster.script("serve", {"extra_args": words, "env": environment}))
         assert status == 3, output
-        assert cluster.words("argv")[-len(words) :] == words
+        # Where it listens may come last.
+        argv = cluster.words("argv")
+        begin = argv.index("--option")
+        assert argv[begin : begin + len(words)] == words
         seen = cluster.environment()
         assert {name: seen[name] for name in environment} == environment
     assert not list(cluster.root.rglob("canary"))
@@ -326,10 +339,12 @@ def test_serving_gives_the_engine_what_was_decided(cluster: Cluster) -> None:
     cluster.engine('cp "$ROOT/jobs/endpoints/42.json" "$ROOT/seen.json"; exit 3')
     status, output = cluster.run(cluster.script("serve", {}))
     assert status == 3, output
+    listens = ["--host", "0.0.0.0", "--port", str(cluster.port)]
+    before, after = ([], listens) if cluster.site["port_moves"] else (listens, [])
     assert cluster.words("argv") == [
-        *("serve", "lab/tiny", "--host", "0.0.0.0", "--port", "8000", "--served-model-name", "lab/tiny", "tiny"),
+        *("serve", "lab/tiny", *before, "--served-model-name", "lab/tiny", "tiny"),
         *("--revision", "main", "--dtype", "auto", "--gpu-memory-utilization", "0.9", "--tensor-parallel-size", "1"),
-        *("--shutdown-timeout", "20"),
+        *("--shutdown-timeout", "20", *after),
     ]
     environment = cluster.environment()
     assert environment["HF_HUB_OFFLINE"] == "1"
@@ -337,14 +352,16 @@ def test_serving_gives_the_engine_what_was_decided(cluster: Cluster) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in environment
     record = json.loads((cluster.root / "seen.json").read_text())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record.pop("started"))
+    here = {"host": "gpu1", "address": "gpu1", "port": cluster.port}
     assert record == {
+        **({"nodes": ["gpu1"], "servers": [here]} if cluster.site["port_moves"] else {}),
         "host": "gpu1",
         "job_id": "42",
         "job_name": "vllm-serve-tiny",
         "model_id": "lab/tiny",
         "models": ["lab/tiny", "tiny"],
         "name": "tiny",
-        "port": 8000,
+        "port": cluster.port,
         "revision": "main",
         "state": "starting",
     }
@@ -471,20 +488,14 @@ raise SystemExit(3)
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_what_one_node_compiles_another_one_finds(cluster: Cluster) -> None:
-    port, seeds = free_port(), cluster.root / "compiled"
-    words = {"python": sys.executable, "port": port, "seconds": 15, "seeds": seeds}
+    seeds = cluster.root / "compiled"
+    words = {"python": sys.executable, "port": cluster.port, "seconds": 15, "seeds": seeds}
     cluster.engine(COMPILING.format(**words))
     said = []
     for node in ("one", "two", "two"):
         site = {"cache_dir": f"{cluster.root}/{node}", "cache_seed_dir": str(seeds)}
-        status, output = cluster.run(cluster.script("serve", {"port": port}, **site))
+        status, output = cluster.run(cluster.script("serve", {}, **site))
         assert status == 3, output
         said.append([line for line in output.splitlines() if line.startswith("compile cache:")])
     assert said[0] == [

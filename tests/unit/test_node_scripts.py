@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_job_scripts import KEY, ROOT, Cluster, wait_until
+from tests.unit.test_job_scripts import KEY, Cluster, wait_until
 
 SRUN = """
 printf '%s\\0' "$@" >"$ROOT/srun"
@@ -55,19 +55,18 @@ class Nodes(Cluster):
     """As many nodes as a job wants, all of them this machine."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root)
+        super().__init__(root, port_moves=True)
         self.stub("stubs/srun", SRUN)
         self.stub("stubs/ip", IP)
-        self.stub("stubs/scontrol", 'printf "%s\\n" $SLURM_JOB_NODELIST')
+        self.stub("stubs/scontrol", 'printf "%s\\n" ${SLURM_JOB_NODELIST//,/ }')
         self.stub("stubs/scancel", 'printf "%s\\0" "$@" >"$ROOT/scancel"; kill -TERM $(cat "$ROOT/step")')
-        (root / "jobs/llmops_node").symlink_to(ROOT / "roles/vllm_jobs/files/llmops_node")
         self.engine_that("exit 0")
 
     def engine_that(self, on_term: str) -> None:
         self.stub("venv/bin/vllm", ENGINE % on_term)
 
     def begin(self, **entry: t.Any) -> t.Any:
-        nodes = "localhost gpu2" if entry.get("nodes", 1) == 2 else "localhost"
+        nodes = "localhost,gpu2" if entry.get("nodes", 1) == 2 else "localhost"
         script = self.script("serve", {"port": 31900, **entry}, port_range="31900-31999")
         text = script.read_text().splitlines()
         names = f"export SLURM_JOB_NODELIST='{nodes}' SLURM_JOB_NAME=vllm-serve-tiny"

@@ -241,7 +241,7 @@ def serve_job(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> dict[str
     if topology is not None and entry["runtime"] == "pyxis":
         raise NotInThisReleaseError(
             f"Rendering the job of {entry['name']} failed: runtime: pyxis found; allowed for a server of several "
-            "nodes, for replicas and with vllm_jobs_port_moves is venv, podman, docker or apptainer."
+            "nodes and for replicas is venv, podman, docker or apptainer."
         )
     argv = [engine_program(entry, site), "serve", entry["model_id"]]
     # Where it listens is then said on the node, with the rest that only the node knows.

@@ -422,10 +422,10 @@ SITE_KEYS: t.Final = _table(
     Key(
         "port_moves",
         "bool",
-        "Take a port of vllm_jobs_port_range where the model's own is busy, instead of failing. Always so for replicas "
-        "and for several nodes.",
+        "Take a port of vllm_jobs_port_range where the model's own is busy; false: fail there. Always so for replicas "
+        "and for several nodes, never with runtime: pyxis.",
         "this collection",
-        False,
+        True,
     ),
     Key(
         "preflight",

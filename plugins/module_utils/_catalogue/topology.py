@@ -136,11 +136,12 @@ def _ray(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> Topology:
 
 
 def topology_of(entry: Mapping[str, t.Any], site: Mapping[str, t.Any]) -> Topology | None:
-    """None for the engine as it starts by itself: one node, the catalogue's port."""
+    """None for the engine as it starts by itself: one node, the catalogue's port or none."""
     if entry["backend"] == "ray":
         return _ray(entry, site)
     if entry["nodes"] > 1:
         return (_multi_node if entry["backend"] == "mp" else _data_parallel)(entry, site)
-    if entry["replicas"] > 1 or site["port_moves"]:
-        return Topology("1 node, on a port that is free there", _server(site))
+    # The program that looks for a port is not in the container that pyxis makes around the step.
+    if entry["replicas"] > 1 or (site["port_moves"] and entry["runtime"] != "pyxis"):
+        return Topology(f"1 node, on port {entry['port']} or, where that is busy, another one", _server(site))
     return None

@@ -22,6 +22,9 @@ from ansible_collections.llmops.cluster.plugins.module_utils._vllm.errors import
 # The job's node writes one clock, Slurm's controller the other; munge works as long as they are this near.
 CLOCK_SKEW = 300.0
 LONGEST_RECORD = 65536
+# A job writes its record when it has its port, seconds after its start. Before that the port known by heart may be
+# somebody else's; after it this host does not see the folder of the jobs.
+RECORD_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ class JobPlaces:
         directory: str,
         port: int | None,
         connect: Callable[[str], Client],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._job_id = job_id
+        self._now = now
         self._path = os.path.join(directory, f"{job_id}.json")
         self._directory = directory
         self._port = port
@@ -125,7 +130,7 @@ class JobPlaces:
         if record is None and self._place:
             # The same run, whose record somebody has taken away: the engine has not moved.
             return self._place
-        port = record.port if record else self._port
+        port = record.port if record else self._port_by_heart(job)
         if port is None:
             return Verdict("starting", "job", f"job {self._job_id} runs on {job.host}, but {problem}")
         url = base_url(None, job.host, port)
@@ -133,6 +138,11 @@ class JobPlaces:
         if self._place is None or (self._place.url, self._place.model) != (url, model):
             self._place = Place(url, self._connect(url), model, job.started)
         return self._place
+
+    def _port_by_heart(self, job: JobSeen) -> int | None:
+        """The port that was given, once this host would have seen a record if it could."""
+        young = job.started is not None and self._now() < job.started + RECORD_SECONDS
+        return None if young else self._port
 
     def _record(self, job: JobSeen) -> tuple[Record | None, str]:
         text = read_small(self._path)

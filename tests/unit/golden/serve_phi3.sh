@@ -2,7 +2,8 @@
 #
 # Ansible managed
 #
-# Serves microsoft/Phi-3-mini-4k-instruct at revision f39ac1d28e925b323eae81227eaba4464caced4e on port 8000.
+# Serves microsoft/Phi-3-mini-4k-instruct at revision f39ac1d28e925b323eae81227eaba4464caced4e.
+# 1 node, on port 8000 or, where that is busy, another one.
 # Submit as the service user: sbatch serve_phi3.sh
 #SBATCH --job-name=vllm-serve-phi3
 #SBATCH --partition=gpu
@@ -30,13 +31,19 @@ export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"
 model_dir=/opt/models/models--microsoft--Phi-3-mini-4k-instruct
 api_key_file=/etc/llmops/vllm-api-key
 endpoints_dir=/home/vllm/vllm-jobs/endpoints
-endpoint='{"job_name": "vllm-serve-phi3", "model_id": "microsoft/Phi-3-mini-4k-instruct", "models": ["microsoft/Phi-3-mini-4k-instruct", "phi3"], "name": "phi3", "port": 8000, "revision": "f39ac1d28e925b323eae81227eaba4464caced4e"}'
+endpoint='{"model_id": "microsoft/Phi-3-mini-4k-instruct", "models": ["microsoft/Phi-3-mini-4k-instruct", "phi3"], "name": "phi3", "port": 8000, "revision": "f39ac1d28e925b323eae81227eaba4464caced4e"}'
 node=${SLURMD_NODENAME:-$(hostname -s)}
 
+# This program finds a port on the node and keeps the engine. It fills in the words in braces; the job's output shows the
+# command that it starts.
+program=(
+    /opt/vllm/venv/bin/python -B /home/vllm/vllm-jobs/llmops_node
+    --port 8000
+    --port-range 20000-29999
+    --drain-seconds 20
+)
 engine=(
     /opt/vllm/venv/bin/vllm serve microsoft/Phi-3-mini-4k-instruct
-    --host 0.0.0.0
-    --port 8000
     --served-model-name microsoft/Phi-3-mini-4k-instruct phi3
     --revision f39ac1d28e925b323eae81227eaba4464caced4e
     --max-model-len 4096
@@ -44,6 +51,11 @@ engine=(
     --gpu-memory-utilization 0.85
     --tensor-parallel-size 1
     --shutdown-timeout 20
+)
+# Where it listens.
+first=(
+    --host 0.0.0.0
+    --port '{port}'
 )
 
 # wait also returns when a trap has run: only the end of the process counts.
@@ -56,56 +68,16 @@ wait_for() {
     done
 }
 
-# The job step. Reads the API key here, so that it is in the engine's environment and nowhere else.
-# shellcheck disable=SC2329  # srun runs it below, by its text
-run_engine() {
-    local key_file=$1 pid='' status=0 stop_asked=''
-    shift
-    if [[ -n $key_file ]]; then
-        VLLM_API_KEY=''
-        [[ ! -r $key_file ]] || VLLM_API_KEY=$(<"$key_file")
-        if [[ -z $VLLM_API_KEY ]]; then
-            echo "Reading the API key from $key_file on $(hostname -s) failed: no key there for $(id -un)." >&2
-            return 78
-        fi
-        export VLLM_API_KEY
-    fi
-    # A process group of the engine's own, so that all of it can be ended at once.
-    set -m
-    # Slurm signals this shell, not its children; the engine finishes running requests and then ends.
-    trap 'stop_asked=yes; [[ -z $pid ]] || kill -TERM "$pid" 2>/dev/null || true' TERM
-    "$@" &
-    pid=$!
-    [[ -z $stop_asked ]] || kill -TERM "$pid" 2>/dev/null || true
-    wait_for "$pid" || status=$?
-    # A server that was killed leaves its engine core behind, with the GPU's memory.
-    kill -KILL -- "-$pid" 2>/dev/null || true
-    if [[ -n $stop_asked ]]; then
-        # 143: ended by the signal itself, before the engine had its own way to stop.
-        if ((status == 143)); then
-            status=0
-        fi
-    elif ((status == 0)); then
-        # A vLLM server whose engine died ends with status 0; a service that nobody stopped has failed.
-        echo "The engine ended by itself with status 0, which is what a dead engine does." >&2
-        status=70
-    fi
-    return "$status"
-}
-
-printf -v record '{"host": "%s", "job_id": "%s", "started": "%s", "state": "starting", %s' \
-    "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${endpoint#\{}"
+# The record of this run begins so; the program adds the port and writes it.
+printf -v run '{"host": "%s", "job_id": "%s", "started": "%s"' \
+    "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 record_file=$endpoints_dir/$SLURM_JOB_ID.json
-
-record_endpoint() {
-    [[ -d $endpoints_dir && -w $endpoints_dir ]] || return 0
-    printf '%s\n' "$record" >"$record_file.tmp" && mv -f "$record_file.tmp" "$record_file"
-}
+export LLMOPS_RECORD="$run, \"state\": \"starting\", \"job_name\": \"$SLURM_JOB_NAME\", ${endpoint#\{}"
 
 # A node that was lost and comes back finds the record of the run that took over, and leaves it.
 # shellcheck disable=SC2329  # the trap runs it
 remove_endpoint() {
-    [[ ! -r $record_file || $(<"$record_file") != "$record" ]] || rm -f "$record_file"
+    [[ ! -r $record_file || $(<"$record_file") != "$run"* ]] || rm -f "$record_file"
 }
 
 # srun answers TERM by killing its step at once; through Slurm the step gets the signal and time to finish.
@@ -114,24 +86,13 @@ stop_step() {
     scancel --quiet --signal=TERM "$SLURM_JOB_ID" || true
 }
 
-echo "Job $SLURM_JOB_ID on $node, start number $((${SLURM_RESTART_COUNT:-0} + 1))"
-if command -v nvidia-smi >/dev/null; then
-    nvidia-smi -L || true
-fi
-if [[ ! -d $model_dir/snapshots ]]; then
-    echo "The model is not on $node: $model_dir/snapshots is missing. Deploy it there first." >&2
-    exit 66
-fi
-echo "Model files in $model_dir:"
-find -L "$model_dir/snapshots" -type f -printf '%12s %P\n' | sort -k 2
-
-record_endpoint || echo "Recording the endpoint in $endpoints_dir failed; serving goes on." >&2
+echo "Job $SLURM_JOB_ID on $SLURM_JOB_NODELIST, start number $((${SLURM_RESTART_COUNT:-0} + 1))"
 trap remove_endpoint EXIT
 trap stop_step TERM
 
 status=0
-srun --ntasks=1 --kill-on-bad-exit=1 \
-    bash -euo pipefail -c "$(declare -f wait_for run_engine)"$'\nrun_engine "$@"' engine \
-    "$api_key_file" "${engine[@]}" &
+srun --nodes=1 --ntasks=1 --ntasks-per-node=1 --kill-on-bad-exit=1 \
+    "${program[@]}" --model-dir "$model_dir" --key-file "$api_key_file" --record "$record_file" \
+    --first "${first[@]}" --engine "${engine[@]}" &
 wait_for $! || status=$?
 exit "$status"

@@ -3,7 +3,7 @@
 # Ansible managed
 #
 # Serves lab/tiny at revision main.
-# 1 node, on a port that is free there.
+# 1 node, on port 8004 or, where that is busy, another one.
 # Submit as the service user: sbatch serve_two.sh
 #SBATCH --job-name=vllm-serve-two
 #SBATCH --partition=gpu
@@ -45,8 +45,8 @@ endpoints_dir=/home/vllm/vllm-jobs/endpoints
 endpoint='{"model_id": "lab/tiny", "models": ["lab/tiny", "two"], "name": "two", "port": 8004, "revision": "main"}'
 node=${SLURMD_NODENAME:-$(hostname -s)}
 
-# The same program runs on each node: it finds the node's address and ports, meets the others, tries the links between
-# them, and keeps the engine. It fills in the words in braces; the job's output shows the command that it starts.
+# This program finds a port on the node and keeps the engine. It fills in the words in braces; the job's output shows the
+# command that it starts.
 program=(
     /opt/vllm/venv/bin/python -B /home/vllm/vllm-jobs/llmops_node
     --port 8004
@@ -62,12 +62,10 @@ engine=(
     --tensor-parallel-size 1
     --shutdown-timeout 20
 )
-# What the first node adds, which has the API, and what the others add.
+# Where it listens.
 first=(
     --host 0.0.0.0
     --port '{port}'
-)
-others=(
 )
 
 # wait also returns when a trap has run: only the end of the process counts.
@@ -80,14 +78,11 @@ wait_for() {
     done
 }
 
-# The record of this run begins so; the first node's program adds the port and writes it when the nodes have met.
+# The record of this run begins so; the program adds the port and writes it.
 printf -v run '{"host": "%s", "job_id": "%s", "started": "%s"' \
     "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 record_file=$endpoints_dir/$SLURM_JOB_ID.json
 export LLMOPS_RECORD="$run, \"state\": \"starting\", \"job_name\": \"$SLURM_JOB_NAME\", ${endpoint#\{}"
-# The word by which this run's nodes know each other.
-LLMOPS_MEETING=$(od -An -N16 -tx8 /dev/urandom | tr -d ' ')
-export LLMOPS_MEETING
 
 # A node that was lost and comes back finds the record of the run that took over, and leaves it.
 # shellcheck disable=SC2329  # the trap runs it
@@ -112,6 +107,6 @@ trap stop_step TERM
 status=0
 srun --nodes=1 --ntasks=1 --ntasks-per-node=1 --kill-on-bad-exit=1 \
     "${program[@]}" --model-dir "$model_dir" --key-file "$api_key_file" --record "$record_file" \
-    --first "${first[@]}" --others "${others[@]}" --engine "${engine[@]}" &
+    --first "${first[@]}" --engine "${engine[@]}" &
 wait_for $! || status=$?
 exit "$status"

@@ -30,8 +30,8 @@ def exit_status(status: int | None, asked: bool) -> int:
     if status is None:
         return 137
     if asked:
-        # Ended by the signal itself, before the engine had its own way to stop.
-        return 0 if status == -signal.SIGTERM else _code(status)
+        # Ended by the signal itself, before the engine had its own way to stop; a shell says it by 143.
+        return 0 if _code(status) == 128 + signal.SIGTERM else _code(status)
     if status == 0:
         say("The engine ended by itself with status 0, which is what a dead engine does.")
         return _ENDED_BY_ITSELF

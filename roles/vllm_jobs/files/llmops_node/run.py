@@ -55,6 +55,8 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
 def _names() -> list[str]:
     """The job's nodes in the order of their ranks."""
     nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ["SLURM_JOB_NODELIST"]
+    if not set("[,") & set(nodes):
+        return [nodes]
     done = subprocess.run(
         ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=60
     )

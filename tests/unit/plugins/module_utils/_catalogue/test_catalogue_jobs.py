@@ -39,7 +39,7 @@ def value_of(argv: list[str], flag: str) -> str | None:
 
 
 def test_smallest_entry() -> None:
-    assert serve()["argv"] == [
+    assert serve({"port_moves": False})["argv"] == [
         "/opt/vllm/venv/bin/vllm",
         "serve",
         "microsoft/Phi-3-mini-4k-instruct",
@@ -151,7 +151,7 @@ def test_served_names_end_with_the_short_name() -> None:
 
 
 def test_endpoint_record() -> None:
-    assert json.loads(serve()["endpoint"]) == {
+    assert json.loads(serve({"port_moves": False})["endpoint"]) == {
         "job_name": "vllm-serve-phi3",
         "model_id": "microsoft/Phi-3-mini-4k-instruct",
         "models": ["microsoft/Phi-3-mini-4k-instruct", "phi3"],
@@ -194,7 +194,7 @@ def test_batch_job() -> None:
         ),
         pytest.param({"port_range": "60000-99999"}, "'60000-99999' found; allowed is the first port", id="no-ports"),
         pytest.param(
-            {"port_range": "7000-9000"},
+            {"port_range": "7000-9000", "port_moves": False},
             "port: 8000 found, which jobs may take by themselves; allowed is any outside of vllm_jobs_port_range, "
             "7000-9000.",
             id="ports-with-the-model's-own",

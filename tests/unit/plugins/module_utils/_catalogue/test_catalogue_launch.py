@@ -145,8 +145,8 @@ def test_pyxis_puts_the_step_into_a_container(image: str, expected: str) -> None
         ),
         pytest.param(
             {"runtime": "pyxis", "image": IMAGE, "replicas": 2},
-            "runtime: pyxis found; allowed for a server of several nodes, for replicas and with vllm_jobs_port_moves "
-            "is venv, podman, docker or apptainer",
+            "runtime: pyxis found; allowed for a server of several nodes and for replicas is venv, "
+            "podman, docker or apptainer",
             id="pyxis-replicas",
         ),
     ],

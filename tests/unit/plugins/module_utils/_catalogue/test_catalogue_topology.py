@@ -28,14 +28,21 @@ def job(site: dict[str, t.Any] | None = None, **changes: t.Any) -> dict[str, t.A
     [{}, {"gpus": 4}, {"gpus": 2, "data_parallel_size": 2}, {"data_parallel_size": 2, "backend": "rpc"}],
     ids=["one-gpu", "tensor", "copies", "rpc-on-one-node"],
 )
-def test_an_engine_of_one_node_starts_as_it_always_did(changes: dict[str, t.Any]) -> None:
-    found = job(**changes)
+def test_an_engine_whose_port_stays_knows_it(changes: dict[str, t.Any]) -> None:
+    found = job({"port_moves": False}, **changes)
     assert (found["template"], found["port_moves"]) == ("serve.sh.j2", False)
     assert found["argv"][3:7] == ["--host", "0.0.0.0", "--port", "8000"]
 
 
+def test_with_pyxis_a_port_stays() -> None:
+    found = job(runtime="pyxis", image="lab/vllm:1")
+    assert (found["template"], found["port_moves"]) == ("serve.sh.j2", False)
+
+
 @pytest.mark.parametrize(
-    ("site", "changes"), [({}, {"replicas": 2}), ({"port_moves": True}, {})], ids=["replicas", "port-moves"]
+    ("site", "changes"),
+    [({}, {}), ({}, {"gpus": 4}), ({"port_moves": False}, {"replicas": 2})],
+    ids=["one-gpu", "tensor", "replicas"],
 )
 def test_a_port_that_is_free_is_looked_for_on_the_node(site: dict[str, t.Any], changes: dict[str, t.Any]) -> None:
     found = job(site, **changes)

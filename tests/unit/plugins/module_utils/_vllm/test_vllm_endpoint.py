@@ -89,8 +89,9 @@ class Folder:
     def write(self, **changes: t.Any) -> None:
         (self.path / "7.json").write_text(json.dumps(WRITTEN | changes))
 
-    def places(self, port: int | None = None) -> JobPlaces:
-        return JobPlaces(7, str(self.path), port, t.cast(t.Any, self.connected.append))
+    def places(self, port: int | None = None, age: float = 60) -> JobPlaces:
+        """As seen when the job has run for so many seconds."""
+        return JobPlaces(7, str(self.path), port, t.cast(t.Any, self.connected.append), now=lambda: START + age)
 
 
 @pytest.fixture
@@ -119,6 +120,13 @@ def test_a_requeue_is_followed_and_what_the_lost_node_left_is_not_believed(folde
     found = places(moved)
     assert isinstance(found, Place)
     assert (found.url, found.job_started) == ("http://gpu2:8001", START + 900)
+
+
+def test_a_job_that_has_just_started_may_still_take_another_port(folder: Folder) -> None:
+    young = folder.places(port=8000, age=29)(RUNNING)
+    assert isinstance(young, Verdict)
+    assert young.detail == f"job 7 runs on gpu1, but it has not recorded its endpoint in {folder.path}/7.json yet"
+    assert isinstance(folder.places(port=8000, age=31)(RUNNING), Place)
 
 
 @pytest.mark.parametrize("written", [{}, {"host": "gpu9"}], ids=["none", "stale"])
