@@ -76,7 +76,13 @@ ENTRIES: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
     ),
     "cpu": (
         {"name": "cpu", "model_id": "lab/tiny", "port": 8003, "max_model_len": 256},
-        {"device": "cpu", "cpus_per_task": 1, "api_key_file": "", "engine_args": ["--enforce-eager"], "port_moves": False},
+        {
+            "device": "cpu",
+            "cpus_per_task": 1,
+            "api_key_file": "",
+            "port_moves": False,
+            "engine_args": ["--enforce-eager"],
+        },
     ),
     "replicas": (
         {"name": "two", "model_id": "lab/tiny", "port": 8004, "replicas": 2},

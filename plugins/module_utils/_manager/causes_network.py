@@ -12,8 +12,8 @@ CAUSES: tuple[Cause, ...] = (
         "port-in-use",
         r"(?:\[?Errno 98\]?|EADDRINUSE|[Aa]ddress already in use)(?!\. Retrying)",
         "The port is taken: another server runs on the node, often what an old job left behind.",
-        "`ss -tlnp` on the node names it. End it, set vllm_jobs_port_moves: true so that the job takes another port, or give "
-        "{model} another one in vllm_models, and deploy again.",
+        "`ss -tlnp` on the node names it. End it, set vllm_jobs_port_moves: true so that the job takes another one, or "
+        "give {model} another port in vllm_models, and deploy again.",
     ),
     Cause(
         "key-file-missing",

@@ -22,8 +22,9 @@ _NSYS_WORDS = (
 )
 # The last calls of each process. A million take longer to write than the half minute that Slurm gives a cancelled job.
 _VIZTRACER_WORDS = ("--tracer_entries", "200000", "--max_stack_depth", "40", "--quiet")
-# With stacks torch notes every call of Python too, of processes that wait in a loop of Python: gigabytes in a minute, held
-# in memory until the file is written. Where the machine runs out of it, the kernel ends the engine and the profile is lost.
+# With stacks torch notes every call of Python too, of processes that wait in a loop of Python: gigabytes in a minute,
+# held in memory until the file is written. Where the machine runs out of it, the kernel ends the engine, and the
+# profile is lost.
 _STACKS = "--profiler-config.torch_profiler_with_stack"
 _HOW = {
     "nsys": "Install NVIDIA's package nsight-systems-cli there",
