@@ -16,6 +16,13 @@ CAUSES: tuple[Cause, ...] = (
         "give {model} another port in vllm_models, and deploy again.",
     ),
     Cause(
+        "no-free-port",
+        r"Finding a free port for .* failed: every port from (?P<first>\d+) to (?P<last>\d+) is taken",
+        "Every port from {first} to {last} is taken on the node.",
+        "`ss -tlnp` and `ss -xl | grep llmops-port` on the node name who has them. End what is not needed, or widen "
+        "vllm_jobs_port_range, and deploy again.",
+    ),
+    Cause(
         "key-file-missing",
         r"Reading the API key from (?P<file>\S+) on (?P<node>\S+) failed",
         "The node {node} has no API key in {file} that the jobs' user can read.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import typing as t
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ansible_collections.llmops.cluster.plugins.module_utils._manager import host as hosts
 from ansible_collections.llmops.cluster.plugins.module_utils._manager.errors import FAILED, UNKNOWN, ManagerError
@@ -103,6 +104,13 @@ class Context:
             return HttpClient(url, api_key=key)
 
         return JobPlaces(job.job_id, self.host.settings.endpoints_dir, port, connect)
+
+    def port(self, job: Job | None, script: Script) -> int | None:
+        """Where a running job listens, which may be another port than its script wishes for; else the wish."""
+        if job is None or job.phase != states.RUNNING:
+            return script.port
+        found = self.places(job, None, script.port)(job_seen(job))
+        return script.port if isinstance(found, Verdict) else urlsplit(found.url).port
 
     def place(self, job: Job, key: str | None, port: int | None = None) -> Place:
         found = self.places(job, key, port)(job_seen(job))

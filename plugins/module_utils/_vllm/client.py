@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 FaultKind = t.Literal["refused", "no_route", "reset", "timeout", "not_http", "tls"]
 
 LONGEST_BODY = 4 * 1024 * 1024
+# Asked before anything is known of who listens there, and free of a key in vLLM: only who asks for the key is shown it.
+OPEN_PATHS = ("/health",)
 # A host that is up takes a connection or refuses it at once; a packet lost on the way is sent again after 1 and 3 s.
 CONNECT_SECONDS = 5.0
 
@@ -82,7 +84,7 @@ class HttpClient:
         self._tls = _tls_context(verify) if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         self._prefix = parts.path.rstrip("/")
-        self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._key = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._clock = clock
 
     def connect(self, timeout: float) -> Fault | None:
@@ -93,19 +95,28 @@ class HttpClient:
         return None
 
     def get(self, path: str, timeout: float) -> Reply | Fault:
-        return self._request("GET", path, None, timeout)
+        if path not in OPEN_PATHS:
+            return self._request("GET", path, None, timeout)
+        started = self._clock()
+        found = self._request("GET", path, None, timeout, with_key=False)
+        if not self._key or isinstance(found, Fault) or found.status not in (401, 403):
+            return found
+        return self._request("GET", path, None, started + timeout - self._clock())
 
     def post(self, path: str, body: dict[str, t.Any], timeout: float) -> Reply | Fault:
         return self._request("POST", path, json.dumps(body).encode(), timeout)
 
-    def _request(self, method: str, path: str, body: bytes | None, timeout: float) -> Reply | Fault:
+    def _request(
+        self, method: str, path: str, body: bytes | None, timeout: float, *, with_key: bool = True
+    ) -> Reply | Fault:
         started = self._clock()
         sock = self._open(started + timeout)
         if isinstance(sock, Fault):
             return sock
         connection = self._connection(sock)
         with _cut_after(sock, started + timeout - self._clock()) as cut:
-            headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
+            kind = {"Content-Type": "application/json"} if body is not None else {}
+            headers = {"Accept": "application/json", **kind, **(self._key if with_key else {})}
             try:
                 if isinstance(sock, ssl.SSLSocket):
                     sock.do_handshake()

@@ -88,10 +88,11 @@ remove_endpoint() {
     [[ ! -r $record_file || $(<"$record_file") != "$run"* ]] || rm -f "$record_file"
 }
 
-# srun answers TERM by killing its step at once; through Slurm the step gets the signal and time to finish.
+# srun answers TERM by killing its step at once; through Slurm the step gets the signal and time to finish. Not waited
+# for: of a job that goes back into the queue Slurm has told the step already, and refuses for as long as scancel asks.
 # shellcheck disable=SC2329  # the trap runs it
 stop_step() {
-    scancel --quiet --signal=TERM "$SLURM_JOB_ID" || true
+    scancel --quiet --signal=TERM "$SLURM_JOB_ID" &
 }
 
 echo "Job $SLURM_JOB_ID on $SLURM_JOB_NODELIST, start number $((${SLURM_RESTART_COUNT:-0} + 1))"

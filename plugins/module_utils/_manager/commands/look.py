@@ -27,7 +27,7 @@ MOST_AT_ONCE = 8
 
 
 def list_models(context: Context) -> Exit:
-    """The models that can be served, from their job scripts."""
+    """The models that can be served, from their job scripts; the port of one that runs is the one it has."""
     host, screen = context.host, context.screen
     jobs = context.all_jobs()
     found = []
@@ -37,6 +37,7 @@ def list_models(context: Context) -> Exit:
         live = [job for job in jobs.get(script.job_name, []) if job.live]
         state = live[0].phase if live else "stopped"
         colour: t.Literal["green", "yellow", "dim"] = "dim" if not live else "green" if state == "running" else "yellow"
+        port = context.port(live[0] if live else None, script)
         length = script.flag("--max-model-len") or record.text("context_length")
         rows.append(
             [
@@ -44,7 +45,7 @@ def list_models(context: Context) -> Exit:
                 Cell(state, colour),
                 script.model_id,
                 script.gpus() or "-",
-                str(script.port or "-"),
+                str(port or "-"),
                 length or "-",
                 record.text("description") or "-",
             ]
@@ -60,7 +61,7 @@ def list_models(context: Context) -> Exit:
                 "gpus": script.gpus() or None,
                 "nodes": int(script.options.get("nodes") or 1),
                 "partition": script.options.get("partition"),
-                "port": script.port,
+                "port": port,
                 "max_model_len": int(length) if length.isdigit() else None,
                 "description": record.text("description") or None,
                 "use_case": record.text("use_case") or None,

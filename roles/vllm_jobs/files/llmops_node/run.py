@@ -118,8 +118,11 @@ class Node:
         if self.rank == 0 and not self.alone:
             server = socket.create_server(("", self.leases.first([], "the meeting")), backlog=len(self.names))
         names = [*(["port"] if self.has_server else []), *options.own_ports.split()]
-        names += ["collective", *options.first_ports.split()] if self.rank == 0 else []
+        names += options.first_ports.split() if self.rank == 0 else []
+        names += ["collective"] if self.rank == 0 and self.tries_collective else []
         own = self.leases.named(names, {"port": options.port})
+        if own.get("port", options.port) != options.port:
+            say(f"Port {options.port} is taken on {self.node}: the API listens on {own['port']} instead.")
         probe = 0 if self.alone else self.leases.first([], "trying the links")
         me = mesh.Member(self.rank, self.node, self.place.interface, self.place.address, probe, own)
         if self.alone:
@@ -142,6 +145,10 @@ class Node:
         if self.rank == 0:
             say(f"All {len(members) * (len(members) - 1)} links between {len(members)} nodes answer.")
         return members
+
+    @property
+    def tries_collective(self) -> bool:
+        return bool(self.options.collective) and not self.alone
 
     @property
     def has_server(self) -> bool:
@@ -237,7 +244,7 @@ class Node:
 
     def try_collective(self, members: Sequence[mesh.Member], processes: Processes) -> None:
         """Sums over all nodes with the library of the engine, before the engine starts."""
-        if not self.options.collective or self.alone:
+        if not self.tries_collective:
             return
         first = members[0]
         argv = [sys.executable, str(Path(__file__).with_name("collective.py")), self.options.collective, first.address]
