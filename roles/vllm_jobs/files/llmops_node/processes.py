@@ -103,14 +103,20 @@ class Processes:
             self.sleep(0.1)
         return self.status(pid)
 
-    def end_all(self, seconds: float = 10.0) -> list[int]:
-        """Kills all that is left below us; returns what cannot be killed."""
-        end = self.clock() + seconds
+    def end_all(self, gently: float = 10.0, seconds: float = 10.0) -> list[int]:
+        """Ends all that is left below us, then kills it; returns what cannot be killed.
+
+        Who runs a container has to take it away: killed at once, it would leave the engine in there.
+        """
+        for pid in descendants(os.getpid()):
+            self.signal(pid, signal.SIGTERM)
+        kill = self.clock() + gently
+        end = kill + seconds
         while True:
             self.reap()
             left = descendants(os.getpid())
             if not left or self.clock() > end:
                 return left
-            for pid in left:
+            for pid in left if self.clock() >= kill else ():
                 self.signal(pid, signal.SIGKILL)
             self.sleep(0.05)

@@ -291,7 +291,8 @@ def main(words: Sequence[str]) -> int:
         print(error, file=sys.stderr, flush=True)
         status = error.status
     finally:
-        left = processes.end_all()
+        # Asked to end, the engine has had its time.
+        left = processes.end_all(gently=0.0 if keeper.asked else 10.0)
         if options.remove:
             shutil.rmtree(options.remove.replace("{job}", str(node.job)), ignore_errors=True)
         for link in node.links.values():
