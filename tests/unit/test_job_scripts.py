@@ -455,6 +455,19 @@ def test_term_reaches_the_engine_through_slurm_and_is_waited_for(cluster: Cluste
     assert cluster.words("scancel") == ["--quiet", "--signal=TERM", "42"]
 
 
+def test_a_scancel_that_does_not_come_back_holds_nothing_up(cluster: Cluster) -> None:
+    """As of a job that goes back into the queue: Slurm has told the step itself, and refuses whatever scancel asks."""
+    cluster.stub("stubs/scancel", "exec sleep 60 >/dev/null 2>&1")
+    cluster.engine(DRAINING % 0)
+    process = cluster.start(cluster.script("serve", {}))
+    wait_until(cluster.root / "ready")
+    process.send_signal(signal.SIGTERM)
+    os.kill(int((cluster.root / "step").read_text()), signal.SIGTERM)
+    output, _errors = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert not list((cluster.root / "jobs/endpoints").iterdir())
+
+
 def test_term_to_the_step_alone_is_a_stop_too(cluster: Cluster) -> None:
     cluster.engine(DRAINING % 0)
     process = cluster.start(cluster.script("serve", {}))
