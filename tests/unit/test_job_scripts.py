@@ -369,7 +369,7 @@ def test_serving_gives_the_engine_what_was_decided(cluster: Cluster) -> None:
         "name": "tiny",
         "port": cluster.port,
         "revision": "main",
-        "state": "starting",
+        "state": "running",
     }
     assert not list((cluster.root / "jobs/endpoints").iterdir())
 

@@ -86,7 +86,7 @@ wait_for() {
 printf -v run '{"host": "%s", "job_id": "%s", "started": "%s"' \
     "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 record_file=$endpoints_dir/$SLURM_JOB_ID.json
-export LLMOPS_RECORD="$run, \"state\": \"starting\", \"job_name\": \"$SLURM_JOB_NAME\", ${endpoint#\{}"
+export LLMOPS_RECORD="$run, \"state\": \"running\", \"job_name\": \"$SLURM_JOB_NAME\", ${endpoint#\{}"
 
 # A node that was lost and comes back finds the record of the run that took over, and leaves it.
 # shellcheck disable=SC2329  # the trap runs it

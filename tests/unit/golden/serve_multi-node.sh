@@ -97,7 +97,7 @@ wait_for() {
 printf -v run '{"host": "%s", "job_id": "%s", "started": "%s"' \
     "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 record_file=$endpoints_dir/$SLURM_JOB_ID.json
-export LLMOPS_RECORD="$run, \"state\": \"starting\", \"job_name\": \"$SLURM_JOB_NAME\", ${endpoint#\{}"
+export LLMOPS_RECORD="$run, \"state\": \"running\", \"job_name\": \"$SLURM_JOB_NAME\", ${endpoint#\{}"
 # The word by which this run's nodes know each other.
 LLMOPS_MEETING=$(od -An -N16 -tx8 /dev/urandom | tr -d ' ')
 export LLMOPS_MEETING

@@ -100,7 +100,7 @@ run_engine() {
     return "$status"
 }
 
-printf -v record '{"host": "%s", "job_id": "%s", "started": "%s", "state": "starting", %s' \
+printf -v record '{"host": "%s", "job_id": "%s", "started": "%s", "state": "running", %s' \
     "$node" "$SLURM_JOB_ID" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${endpoint#\{}"
 record_file=$endpoints_dir/$SLURM_JOB_ID.json
 

@@ -21,7 +21,7 @@ WRITTEN: dict[str, t.Any] = {
     "host": "gpu1",
     "job_id": "7",
     "started": "2026-11-21T03:30:14Z",
-    "state": "starting",
+    "state": "running",
     "job_name": "vllm-serve-phi3",
     "models": ["llmops-lab/phi3-tiny", "phi3"],
     "port": 8000,
