@@ -333,6 +333,15 @@ def test_list(desk: Desk) -> None:
     ]
 
 
+def test_list_tells_the_port_that_a_server_has(desk: Desk) -> None:
+    desk.run("serve", "phi3", "--no-wait")
+    (desk.folder / "endpoints").mkdir()
+    record = {"job_id": "1", "host": "gpu1", "port": 20064, "started": "2026-11-22T08:00:00Z", "models": ["phi3"]}
+    (desk.folder / "endpoints/1.json").write_text(json.dumps(record))
+    _code, found = desk.json("list")
+    assert [(one["state"], one["port"]) for one in found["models"]] == [("running", 20064)]
+
+
 def test_names_for_the_shell(desk: Desk) -> None:
     desk.run("serve", "phi3", "--no-wait")
     assert desk.run("names", "targets")[1].split() == ["phi3", "1"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.client import Fault, HttpClient, Reply
@@ -28,6 +29,22 @@ def test_answer_and_key() -> None:
         assert answer.status == 401
         assert isinstance(HttpClient(engine.url, api_key=KEY).post("/v1/completions", {"a": 1}, 5), Reply)
         assert HttpClient(engine.url).connect(5) is None
+
+
+@pytest.mark.parametrize(("status", "seen"), [(200, [None]), (401, [None, f"Bearer {KEY}"])], ids=["engine", "gateway"])
+def test_a_stranger_on_the_port_is_shown_no_key(status: int, seen: list[str | None]) -> None:
+    keys: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        keys.append(handler.headers["Authorization"])
+        handler.send_response(status)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with fake_engine() as engine:
+        engine.answers["/health"] = answer
+        HttpClient(engine.url, api_key=KEY).get("/health", 5)
+    assert keys == seen
 
 
 def test_base_path_of_a_gateway() -> None:
