@@ -64,7 +64,15 @@ class Node:
             "HF_HUB_OFFLINE": "1",
         }
         argv = [sys.executable, "-B", str(PROGRAM), "--name", "tiny", *words]
-        return subprocess.Popen(argv, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        # As slurmstepd starts a step. Tests that run in a shell's background have SIGINT ignored, which is inherited.
+        return subprocess.Popen(
+            argv,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def run(self, *words: str) -> tuple[int, str]:
         process = self.start(*words)
