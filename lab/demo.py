@@ -127,12 +127,18 @@ def environment_lines(lab: Lab) -> str:
 def _farewell(lab: Lab) -> None:
     served = _served(lab)
     controller = lab.hosts[0].name
-    print(f"  Endpoint  {served.url}  (OpenAI-compatible, key: make -s demo-env)")
+    print(f"  Endpoint  {served.url}  (OpenAI-compatible, key: {_env_command(lab)})")
     print(f"  Job       {served.job_id} on {served.node}, as the user vllm\n")
     print("  Next:")
-    print('    eval "$(make -s demo-env)"; curl -s $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"')
+    print(
+        f'    eval "$({_env_command(lab)})"; curl -s $OPENAI_BASE_URL/models -H "Authorization: Bearer $OPENAI_API_KEY"'
+    )
     print(f"    {_sudo()}ssh -F {lab.ssh_config} {controller} squeue --Format=JobID,Name:24,State,NodeList")
     print(f"    {_sudo()}{_which_lab(lab)}.venv/bin/ansible-playbook deploy-vllm-models.yml -e model=mistral")
+
+
+def _env_command(lab: Lab) -> str:
+    return "make -s demo-env" if lab.name == "demo" else f"{_sudo()}.venv/bin/python -m lab env --name {lab.name}"
 
 
 def _which_lab(lab: Lab) -> str:

@@ -35,6 +35,7 @@ def aws_plan(given: Given, available: t.Sequence[str]) -> dict[str, t.Any]:
         "placement_groups": plan.placement_groups(given),
         "nodes": plan.nodes(given, zones),
         "warnings": problems.warnings(given),
+        "problems": problems.zone_problems(given, zones, available),
         "image": images.image_of(given)._asdict(),
     }
 

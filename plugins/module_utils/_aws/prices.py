@@ -64,7 +64,8 @@ def text(made: Bill, table: t.Mapping[str, t.Any]) -> list[str]:
         f"{line.hourly:9.4f} USD/h"
         for line in made.lines
     ]
-    total = f"{'together':<{width}}  {'':15} = {made.hourly:9.4f} USD/h, {made.hourly * HOURS_OF_MONTH:.0f} USD a month"
+    together = "at least" if made.unknown else "together"
+    total = f"{together:<{width}}  {'':15} = {made.hourly:9.4f} USD/h, {made.hourly * HOURS_OF_MONTH:.0f} USD a month"
     missing = [f"No price of {', '.join(made.unknown)} in {table['file']}."] if made.unknown else []
     return [*rows, total, f"On demand, prices of {table['date']}, without traffic and taxes.", *missing]
 

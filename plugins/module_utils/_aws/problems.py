@@ -21,6 +21,8 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _GROUP = re.compile(r"[a-z]+(-[a-z]+)*")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _LONGEST_NAME = 32
+# Eighths of the network, one of them public.
+_MOST_ZONES = 7
 CONNECTIONS: t.Final = ("ssh", "ssm")
 CAPACITIES: t.Final = ("partial", "all")
 STOP_JOBS: t.Final = ("refuse", "drain")
@@ -39,9 +41,28 @@ def problems(given: t.Mapping[str, t.Any], table: t.Mapping[str, t.Any]) -> list
     return found or _spend(given, made, table)
 
 
+def zone_problems(given: t.Mapping[str, t.Any], chosen: t.Sequence[str], available: t.Sequence[str]) -> list[str]:
+    """Zones that the region does not have, or that the cluster has no subnet in: known when EC2 has named its own."""
+    has = f"{given['region']} has {', '.join(sorted(available))}"
+    found = [f"aws_cluster_zones has {zone}; {has}. Take one of these." for zone in chosen if zone not in available]
+    for group in groups(given):
+        if group.zone and group.zone not in chosen:
+            where = "aws_cluster_controller" if group.is_controller else f"aws_cluster_nodes: {group.name}"
+            found.append(
+                f"{where}: zone is {group.zone}, and the cluster is in {', '.join(chosen)}. Take one of these, or add "
+                f"it to aws_cluster_zones ({has})."
+            )
+    return found
+
+
 def warnings(given: t.Mapping[str, t.Any]) -> list[str]:
-    """What can be done, but not as fast as it was asked for."""
-    return [
+    """What can be done, but not as safely or as fast as one may think."""
+    everybody = [
+        f"aws_cluster_admin_cidrs has {cidr}: the whole Internet may try to log in to the controller."
+        for cidr in given["admin_cidrs"]
+        if str(cidr).endswith("/0")
+    ]
+    return everybody + [
         f"aws_cluster_nodes: {group.name}: {kind} reads {INSTANCE_TYPES[kind].ebs_mbps_burst} MB/s from its disk at "
         f"most, which is less than the disk_mibps of {group.disk_mibps}: loading a model takes as much longer."
         for group in groups(given)
@@ -62,6 +83,13 @@ def _names(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     wrong = [zone for zone in given["zones"] if not re.fullmatch(rf"{re.escape(region)}[a-z]", str(zone))]
     if wrong:
         yield f"aws_cluster_zones has {', '.join(map(repr, wrong))}. Zones of {region} are named like {region}a."
+    zones = list(map(str, given["zones"]))
+    if len(set(zones)) != len(zones) or len(zones) > _MOST_ZONES:
+        yield f"aws_cluster_zones is {', '.join(zones)}. Give each zone once, and {_MOST_ZONES} at most."
+    ours = [key for key in given["tags"] if key == "Name" or str(key).startswith("llmops-")]
+    if ours:
+        yield f"aws_cluster_tags has {', '.join(ours)}. Name and llmops-... are ours: by them all is found again."
+    yield from _keys("aws_cluster_image", given["image"], dict.fromkeys(images.Image._fields, object))
     if given["os"] not in images.IMAGES and not given["image"]:
         yield f"aws_cluster_os is {given['os']!r}. {_choices(str(given['os']), images.IMAGES)}"
     yield from _choice("connection", given, CONNECTIONS)
@@ -104,13 +132,22 @@ def _doors(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
             'administer it, such as ["203.0.113.7/32"] (your own: curl https://checkip.amazonaws.com), or set '
             "aws_cluster_connection: ssm."
         )
-    for cidr in cidrs:
-        try:
-            ipaddress.ip_network(str(cidr))
-        except ValueError as error:
-            yield f"aws_cluster_admin_cidrs has {cidr!r}: {error}. Give networks such as 203.0.113.7/32."
+    yield from _admins(cidrs)
     if not given["public_key"]:
         yield "aws_cluster_public_key is empty. Give the file of the public key with which you log in."
+
+
+def _admins(cidrs: t.Sequence[t.Any]) -> t.Iterator[str]:
+    for cidr in cidrs:
+        try:
+            network = ipaddress.ip_network(str(cidr))
+        except ValueError as error:
+            yield f"aws_cluster_admin_cidrs has {cidr!r}: {error}. Give networks such as 203.0.113.7/32."
+            continue
+        if network.version != 4:
+            yield f"aws_cluster_admin_cidrs has {cidr!r}. The network of the cluster is IPv4: give your IPv4 address."
+        elif "/" not in str(cidr):
+            yield f"aws_cluster_admin_cidrs has {cidr!r}. EC2 takes networks: give {cidr}/32 for this one address."
 
 
 def _shapes(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:

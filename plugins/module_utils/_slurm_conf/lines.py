@@ -85,7 +85,8 @@ class Table:
             if name is None:
                 faults.append(self.unknown(key))
             elif name in values:
-                faults.append(f"{name} is set twice, as {key} too. Keep one.")
+                other = next(one for one in given if self.spelled(one) == name)
+                faults.append(f"{name} is set twice, as {other} and as {key}. Keep one.")
             else:
                 values[name] = value
                 since = self._since.get(name, "") if value is not None else ""

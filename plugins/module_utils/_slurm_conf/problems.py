@@ -25,6 +25,13 @@ USABLE: t.Final = 0.95
 DEFAULT_RESERVE: t.Final = 512
 # The role sets them itself.
 _ALWAYS: t.Final = {"ClusterName": "cluster", "SlurmctldHost": "controller", "AccountingStorageHost": "database"}
+# These belong to more than slurm.conf: the rest would go by another value. In lower case, for Slurm minds none.
+_ELSEWHERE: t.Final = {
+    "authtype": "Set slurm_auth: keys, services and database go by it.",
+    "credtype": "Set slurm_auth: keys, services and database go by it.",
+    "clustername": "Set slurm_cluster_name: accounting and the saved jobs go by it.",
+    "slurmuser": "Take it out: the daemons run as slurm, to whom their folders and files belong.",
+}
 _WORD: t.Final = re.compile(r"[A-Za-z0-9_.-]+")
 _READ: t.Final = (
     "slurm_node_gpu_type",
@@ -64,12 +71,13 @@ def _node(name: str, host: Mapping[str, t.Any]) -> dict[str, t.Any]:
     return merge(node, settings) if isinstance(settings, Mapping) else node
 
 
-def _memory(name: str, node: Mapping[str, t.Any], host: Mapping[str, t.Any]) -> list[str]:
+def _memory(name: str, node: Mapping[str, t.Any], host: Mapping[str, t.Any], *, overridden: bool) -> list[str]:
     """Memory above what the facts say, where there are some, or the table of instance types."""
     reserve = _number(host.get("slurm_node_memory_reserve", DEFAULT_RESERVE))
     kind = host.get("slurm_node_instance_type")
     wanted = next((node[key] for key in node if NODE.spelled(key) == "RealMemory"), None)
-    wanted = wanted if isinstance(wanted, int) else None
+    # What slurmd shall believe anyway is not compared with what the host has.
+    wanted = wanted if isinstance(wanted, int) and not overridden else None
     has = _number(host.get("memtotal_mb"))
     if has:
         return memory_faults(name, wanted, has, reserve, name)
@@ -108,6 +116,15 @@ def _names(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any])
     ]
 
 
+def _elsewhere(settings: t.Any) -> list[str]:
+    given = settings if isinstance(settings, Mapping) else {}
+    return [
+        f"slurm_settings has {key}, which is not set there. {_ELSEWHERE[str(key).lower()]}"
+        for key in given
+        if str(key).lower() in _ELSEWHERE
+    ]
+
+
 def problems(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any]) -> list[str]:
     """Sentences that name variable, host, value and what is allowed; empty where all is well.
 
@@ -118,7 +135,7 @@ def problems(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any
     nodes = {name: _node(name, hosts.get(name, {})) for name in compute}
     settings = given.get("settings") or {}
     version = given.get("version")
-    faults = _twice(compute) + _names(hosts, given)
+    faults = _twice(compute) + _names(hosts, given) + _elsewhere(settings)
     if given.get("partitions") == []:
         faults.append("slurm_partitions is empty; allowed is at least one, without which slurmctld does not start.")
     found = plan(
@@ -134,9 +151,9 @@ def problems(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any
     for word, file in (("cgroup_settings", "cgroup.conf"), ("slurmdbd_settings", "slurmdbd.conf")):
         faults += [f"slurm_{word}: {fault}" for fault in ini_lines(given.get(word) or {}, file, version)[1]]
     # With it slurmd believes slurm.conf, whatever the host has.
-    if "config_overrides" not in found.settings.one("SlurmdParameters"):
-        for name, node in nodes.items():
-            faults += _memory(name, node, hosts.get(name, {}))
+    overridden = "config_overrides" in found.settings.one("SlurmdParameters")
+    for name, node in nodes.items():
+        faults += _memory(name, node, hosts.get(name, {}), overridden=overridden)
     faults += _versions(hosts, given)
     try:
         topology_file(given.get("topologies"), nodes, str(version or ""))

@@ -32,6 +32,17 @@ def test_right_settings_have_no_fault() -> None:
             given(admin_cidrs="1.2.3.4/32"), "is '1.2.3.4/32'. Give a list, such as", id="an-admin-without-brackets"
         ),
         pytest.param(given(admin_cidrs=["me"]), "aws_cluster_admin_cidrs has 'me'", id="admin-is-no-network"),
+        pytest.param(given(admin_cidrs=["203.0.113.9"]), "give 203.0.113.9/32 for this one address", id="bare-address"),
+        pytest.param(given(admin_cidrs=["2001:db8::/32"]), "give your IPv4 address", id="ipv6"),
+        pytest.param(given(zones=["us-east-1a"] * 2), "Give each zone once, and 7 at most", id="zone-twice"),
+        pytest.param(
+            given(tags={"llmops-role": "x", "a": "b"}),
+            "aws_cluster_tags has llmops-role. Name and llmops-",
+            id="our-tag",
+        ),
+        pytest.param(
+            given(image={"ownr": "self"}), "aws_cluster_image has 'ownr'. Did you mean owner?", id="image-key"
+        ),
         pytest.param(given(connection="ssm", ssm_bucket="b"), "which needs no open port", id="ssm-with-ssh-open"),
         pytest.param(given(connection="ssm", admin_cidrs=[]), "aws_cluster_ssm_bucket is empty", id="ssm-bucket"),
         pytest.param(given(connection="telnet"), "Allowed are ssh and ssm", id="connection"),
@@ -84,4 +95,23 @@ def test_a_disk_that_the_machine_cannot_use_is_warned_of() -> None:
     assert problems.warnings(nodes(disk_mibps=1000)) == [
         "aws_cluster_nodes: gpu: g6.2xlarge reads 625 MB/s from its disk at most, which is less than the disk_mibps of "
         "1000: loading a model takes as much longer."
+    ]
+
+
+def test_zones_that_only_ec2_knows() -> None:
+    one = nodes(zone="us-east-1f")
+    available = ["us-east-1a", "us-east-1b"]
+    assert problems.zone_problems(given(), available, available) == []
+    assert problems.zone_problems(given(), ["us-east-1z"], available) == [
+        "aws_cluster_zones has us-east-1z; us-east-1 has us-east-1a, us-east-1b. Take one of these."
+    ]
+    assert problems.zone_problems(one, available, available) == [
+        "aws_cluster_nodes: gpu: zone is us-east-1f, and the cluster is in us-east-1a, us-east-1b. Take one of these, "
+        "or add it to aws_cluster_zones (us-east-1 has us-east-1a, us-east-1b)."
+    ]
+
+
+def test_a_door_for_everybody_is_said() -> None:
+    assert problems.warnings(given(admin_cidrs=["0.0.0.0/0"])) == [
+        "aws_cluster_admin_cidrs has 0.0.0.0/0: the whole Internet may try to log in to the controller."
     ]

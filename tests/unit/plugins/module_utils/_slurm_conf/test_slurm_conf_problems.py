@@ -49,6 +49,24 @@ def test_all_is_well() -> None:
             id="no-key",
         ),
         pytest.param(
+            {"settings": {"authtype": "auth/none"}},
+            "slurm_settings has authtype, which is not set there. Set slurm_auth: keys, services and database go by "
+            "it.",
+            id="auth",
+        ),
+        pytest.param(
+            {"settings": {"ClusterName": "other"}},
+            "slurm_settings has ClusterName, which is not set there. Set slurm_cluster_name: accounting and the saved "
+            "jobs go by it.",
+            id="cluster-name",
+        ),
+        pytest.param(
+            {"settings": {"SlurmUser": "root"}},
+            "slurm_settings has SlurmUser, which is not set there. Take it out: the daemons run as slurm, to whom "
+            "their folders and files belong.",
+            id="slurm-user",
+        ),
+        pytest.param(
             {"settings": {"UnkillableStepTimeout": 40}},
             "slurm_settings: UnkillableStepTimeout is 40; allowed is at least 50, five times MessageTimeout, for a "
             "shorter one drains nodes (slurm.conf(5)).",

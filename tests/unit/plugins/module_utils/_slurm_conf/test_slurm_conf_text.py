@@ -186,7 +186,7 @@ def test_ten_thousand_alike_nodes_are_quick_and_small() -> None:
         pytest.param({"Licenses": 'a "b"'}, "blanks and double quotes cannot go together", id="quotes"),
         pytest.param({"NodeName": "x"}, "NodeName has no place in settings; use nodes", id="nodes"),
         pytest.param({"partitionname": "x"}, "partitionname has no place in settings; use partitions", id="partitions"),
-        pytest.param({"KillWait": 1, "killwait": 2}, "KillWait is set twice, as killwait too", id="twice"),
+        pytest.param({"KillWait": 1, "killwait": 2}, "KillWait is set twice, as KillWait and as killwait", id="twice"),
         pytest.param({"ClusterName": None}, "ClusterName is missing in settings", id="no-name"),
     ],
 )
