@@ -95,6 +95,20 @@ def _twice(names: Sequence[str]) -> list[str]:
     return [f"slurm_compute_hosts: {name} is there twice. Give each host once." for name in dict.fromkeys(again)]
 
 
+def _addresses(hosts: Mapping[str, Mapping[str, t.Any]], compute: Sequence[str]) -> list[str]:
+    """One address for two nodes: slurmctld would send the jobs of both to one host."""
+    seen: dict[str, list[str]] = {}
+    for name in dict.fromkeys(compute):
+        address = hosts.get(name, {}).get("slurm_node_address")
+        if address:
+            seen.setdefault(str(address), []).append(name)
+    return [
+        f"slurm_node_address is {address} for {' and '.join(names)}. Give each host its own, or leave it out."
+        for address, names in seen.items()
+        if len(names) > 1
+    ]
+
+
 def _versions(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any]) -> list[str]:
     usual = str(given.get("version") or "")
     return version_faults(
@@ -135,7 +149,7 @@ def problems(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any
     nodes = {name: _node(name, hosts.get(name, {})) for name in compute}
     settings = given.get("settings") or {}
     version = given.get("version")
-    faults = _twice(compute) + _names(hosts, given) + _elsewhere(settings)
+    faults = _twice(compute) + _addresses(hosts, compute) + _names(hosts, given) + _elsewhere(settings)
     if given.get("partitions") == []:
         faults.append("slurm_partitions is empty; allowed is at least one, without which slurmctld does not start.")
     found = plan(

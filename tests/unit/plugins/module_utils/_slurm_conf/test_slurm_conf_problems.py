@@ -239,6 +239,21 @@ def test_all_faults_at_once_and_alike_hosts_together() -> None:
     assert "slurm_node_settings of gpu[1-2]: cpus is -4; allowed is a whole number from 1 to 65533." in messages
 
 
+def test_two_nodes_of_one_address() -> None:
+    assert found({"gpu1": {"slurm_node_address": "10.0.0.1"}, "gpu2": {"slurm_node_address": "10.0.0.2"}}) == []
+    one = {"slurm_node_address": "10.0.0.1"}
+    assert found({"gpu1": one, "gpu2": one}) == [
+        "slurm_node_address is 10.0.0.1 for gpu1 and gpu2. Give each host its own, or leave it out."
+    ]
+
+
+def test_the_reserve_counts_also_where_nodes_are_overridden() -> None:
+    host = {"slurm_node_memory_reserve": 99999999, "memtotal_mb": 32000}
+    assert found({"gpu1": host}, settings={"SlurmdParameters": "config_overrides"}) == [
+        "slurm_node_memory_reserve of gpu1 is 99999999; allowed is less than the 32000 MiB that gpu1 has."
+    ]
+
+
 def test_overridden_nodes_may_claim_more() -> None:
     host = {"slurm_node_settings": {"real_memory": 40000}, "memtotal_mb": 32000}
     assert found({"gpu1": host}, settings={"SlurmdParameters": "config_overrides"}) == []
