@@ -47,10 +47,9 @@ def zone_problems(given: t.Mapping[str, t.Any], chosen: t.Sequence[str], availab
     found = [f"aws_cluster_zones has {zone}; {has}. Take one of these." for zone in chosen if zone not in available]
     for group in groups(given):
         if group.zone and group.zone not in chosen:
-            where = "aws_cluster_controller" if group.is_controller else f"aws_cluster_nodes: {group.name}"
             found.append(
-                f"{where}: zone is {group.zone}, and the cluster is in {', '.join(chosen)}. Take one of these, or add "
-                f"it to aws_cluster_zones ({has})."
+                f"{_where(group)}: zone is {group.zone}, and the cluster is in {', '.join(chosen)}. Take one of these, "
+                f"or add it to aws_cluster_zones ({has})."
             )
     return found
 
@@ -95,6 +94,9 @@ def _names(given: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     yield from _choice("connection", given, CONNECTIONS)
     yield from _choice("capacity", given, CAPACITIES)
     yield from _choice("stop_jobs", given, STOP_JOBS)
+    minutes = str(given["boot_minutes"])
+    if not minutes.isdigit() or int(minutes) < 1:
+        yield f"aws_cluster_boot_minutes is {minutes}. Give the minutes that an instance may take to start, 1 or more."
     yield from _network(str(given["network"]))
 
 
@@ -181,8 +183,12 @@ def _keys(where: str, one: t.Any, allowed: t.Mapping[str, type]) -> t.Iterator[s
 _WORDS: t.Final = {str: "text", int: "whole number", bool: "true or false", list: "list"}
 
 
+def _where(group: Group) -> str:
+    return "aws_cluster_controller" if group.is_controller else f"aws_cluster_nodes: {group.name}"
+
+
 def _group(group: Group) -> t.Iterator[str]:
-    where = "aws_cluster_controller" if group.is_controller else f"aws_cluster_nodes: {group.name}"
+    where = _where(group)
     if not group.is_controller and not _GROUP.fullmatch(group.name):
         yield (
             f"{where}: name is {group.name!r}. Nodes are named after it with a number behind, such as gpu1: give lower "

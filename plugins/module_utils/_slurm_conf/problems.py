@@ -14,7 +14,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._instance_types imp
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.conf import plan
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.errors import VARIABLES, SlurmConfError, told
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.hardware import memory_faults
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import ini_lines, merge
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.lines import ini_lines, merge, normal
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.nodes import NODE
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.topology import topology_file
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm_conf.versions import version_faults
@@ -25,7 +25,7 @@ USABLE: t.Final = 0.95
 DEFAULT_RESERVE: t.Final = 512
 # The role sets them itself.
 _ALWAYS: t.Final = {"ClusterName": "cluster", "SlurmctldHost": "controller", "AccountingStorageHost": "database"}
-# These belong to more than slurm.conf: the rest would go by another value. In lower case, for Slurm minds none.
+# These belong to more than slurm.conf: the rest would go by another value.
 _ELSEWHERE: t.Final = {
     "authtype": "Set slurm_auth: keys, services and database go by it.",
     "credtype": "Set slurm_auth: keys, services and database go by it.",
@@ -133,9 +133,9 @@ def _names(hosts: Mapping[str, Mapping[str, t.Any]], given: Mapping[str, t.Any])
 def _elsewhere(settings: t.Any) -> list[str]:
     given = settings if isinstance(settings, Mapping) else {}
     return [
-        f"slurm_settings has {key}, which is not set there. {_ELSEWHERE[str(key).lower()]}"
+        f"slurm_settings has {key}, which is not set there. {_ELSEWHERE[normal(str(key))]}"
         for key in given
-        if str(key).lower() in _ELSEWHERE
+        if normal(str(key)) in _ELSEWHERE
     ]
 
 

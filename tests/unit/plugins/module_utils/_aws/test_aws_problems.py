@@ -47,6 +47,7 @@ def test_right_settings_have_no_fault() -> None:
         pytest.param(given(connection="ssm", admin_cidrs=[]), "aws_cluster_ssm_bucket is empty", id="ssm-bucket"),
         pytest.param(given(connection="telnet"), "Allowed are ssh and ssm", id="connection"),
         pytest.param(given(stop_jobs="kill"), "Allowed are refuse and drain", id="stop-jobs"),
+        pytest.param(given(boot_minutes="0"), "aws_cluster_boot_minutes is 0. Give the minutes", id="no-patience"),
         pytest.param(given(capacity="some"), "Allowed are partial and all", id="capacity"),
         pytest.param(given(public_key=""), "aws_cluster_public_key is empty", id="no-key"),
         pytest.param(given(nodes=[]), "aws_cluster_nodes is empty", id="no-nodes"),

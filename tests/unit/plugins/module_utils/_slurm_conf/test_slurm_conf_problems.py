@@ -55,6 +55,12 @@ def test_all_is_well() -> None:
             id="auth",
         ),
         pytest.param(
+            {"settings": {"cred_type": "cred/none"}},
+            "slurm_settings has cred_type, which is not set there. Set slurm_auth: keys, services and database go by "
+            "it.",
+            id="auth-in-another-spelling",
+        ),
+        pytest.param(
             {"settings": {"ClusterName": "other"}},
             "slurm_settings has ClusterName, which is not set there. Set slurm_cluster_name: accounting and the saved "
             "jobs go by it.",
