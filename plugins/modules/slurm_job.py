@@ -376,30 +376,20 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, connect
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, connect, request
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.lock import job_locks, lock_paths
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.kept import kept
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask_argv, secret_values
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome, result, results
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.request import (
-    TIMEOUTS,
-    check_jobs,
-    check_times,
-    wanted_jobs,
-)
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import (
     JobSpec,
     build_spec,
     odd_time_options,
 )
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager
 
 # The place of a script given as text, in what is shown: its temporary path means nothing to anybody.
 TEXT_SCRIPT = "(script_content)"
@@ -463,9 +453,9 @@ def wanted_spec(job: dict[str, t.Any], account: command.Account) -> JobSpec:
 
 def run_module(module: AnsibleModule, environments: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     params = module.params
-    jobs = wanted_jobs(params, environments)
-    check_jobs(jobs, params["state"])
-    check_times(params)
+    jobs = request.wanted_jobs(params, environments)
+    request.check_jobs(jobs, params["state"])
+    request.check_times(params)
     names = [job["name"] for job in jobs]
     missing = absent_yet(module, jobs) if module.check_mode else None
     if missing:
@@ -482,11 +472,8 @@ def _act(module: AnsibleModule, jobs: list[dict[str, t.Any]], names: list[str]) 
     params = module.params
     account = connect.find_account(params["user"])
     client = connect.open_client(module, account)
-    watch = JobWatch(client, {name: params[name] for name in TIMEOUTS}, params["poll_interval"])
-    lock = _locker(module, names, account.name)
-    manager = JobManager(client, watch, module.check_mode, until_saved=params["confirm"] == "saved", lock=lock)
     if params["state"] == "absent":
-        outcomes = manager.absent(names, account.name)
+        outcomes = _manager(module, client, names).absent(names, account.name)
         extras: list[dict[str, t.Any]] = [{} for _name in names]
     else:
         specs = [wanted_spec(job, account) for job in jobs]
@@ -494,23 +481,42 @@ def _act(module: AnsibleModule, jobs: list[dict[str, t.Any]], names: list[str]) 
             module.warn(warning)
         cluster = client.cluster_name()
         extras = [{"key": spec.key(cluster), "submit_line": _submit_line(client, spec, cluster)} for spec in specs]
-        with contextlib.ExitStack() as stack:
-            orders = [
-                Order(spec, extra["key"], spec.script_path or stack.enter_context(_text_script(spec, account)))
-                for spec, extra in zip(specs, extras)  # noqa: B905 - Python 3.9
-            ]
-            outcomes = manager.present(orders, state=params["state"], on_change=params["on_change"])
+        outcomes = _present(module, client, specs, [extra["key"] for extra in extras])
     for warning in dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings):
         module.warn(warning)
     return [result(outcome, **extra) for outcome, extra in zip(outcomes, extras)]  # noqa: B905 - Python 3.9
 
 
-def _locker(
-    module: AnsibleModule, names: list[str], user: str
-) -> Callable[[], contextlib.AbstractContextManager[None]]:
-    paths = [] if module.check_mode else lock_paths(f"{user}:{name}" for name in names)
+def _present(module: AnsibleModule, client: SlurmClient, specs: list[JobSpec], keys: list[str]) -> list[Outcome]:
+    state, on_change = module.params["state"], module.params["on_change"]
+    account, names = client.account, [spec.name for spec in specs]
+    listed = client.jobs_listed(names, account.name)
+    found = kept(zip(names, keys), listed, user=account.name, state=state, on_change=on_change)
+    if found is not None:
+        return found
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
+
+    with contextlib.ExitStack() as stack:
+        orders = [
+            Order(spec, key, spec.script_path or stack.enter_context(_text_script(spec, account)))
+            for spec, key in zip(specs, keys)  # noqa: B905 - Python 3.9
+        ]
+        return _manager(module, client, names).present(orders, state=state, on_change=on_change)
+
+
+def _manager(module: AnsibleModule, client: SlurmClient, names: list[str]) -> JobManager:
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm import lock, manage, wait
+
+    user = client.account.name
+    paths = [] if module.check_mode else lock.lock_paths(f"{user}:{name}" for name in names)
     what = f"the job {names[0]} of {user}" if len(names) == 1 else f"{len(names)} jobs of {user}"
-    return lambda: job_locks(paths, what=what)
+    return manage.JobManager(
+        client,
+        wait.JobWatch(client, {name: module.params[name] for name in request.TIMEOUTS}, module.params["poll_interval"]),
+        module.check_mode,
+        until_saved=module.params["confirm"] == "saved",
+        lock=lambda: lock.job_locks(paths, what=what),
+    )
 
 
 def _text_script(spec: JobSpec, account: command.Account) -> contextlib.AbstractContextManager[str]:

@@ -12,7 +12,7 @@ import string
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, describe, mask, parse
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, describe, mask, parse, parse_text
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SpecError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import expand_path
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import (
@@ -206,7 +206,7 @@ def as_text(fields: dict[str, str], records: list[dict[str, str]]) -> str:
 
 @given(RECORDS)
 def test_squeue_text_has_as_many_jobs_as_there_are(records: list[dict[str, str]]) -> None:
-    jobs = parse.jobs_from_squeue_text(as_text(command.SQUEUE_FIELDS, records))
+    jobs = parse_text.jobs_from_squeue(as_text(command.SQUEUE_FIELDS, records))
     assert [(job.job_id, job.user, job.state, job.name) for job in jobs] == [
         (number, "vllm", "RUNNING", record["name"]) for number, record in enumerate(records, start=1)
     ]
@@ -216,7 +216,7 @@ def test_squeue_text_has_as_many_jobs_as_there_are(records: list[dict[str, str]]
 
 @given(RECORDS)
 def test_sacct_text_has_as_many_jobs_as_there_are(records: list[dict[str, str]]) -> None:
-    jobs = parse.jobs_from_sacct_text(as_text(command.SACCT_FIELDS, records))
+    jobs = parse_text.jobs_from_sacct(as_text(command.SACCT_FIELDS, records))
     assert [(job.job_id, job.user, job.name, job.chdir, job.submit_line) for job in jobs] == [
         (number, "vllm", record["name"], record["chdir"], record["submit_line"])
         for number, record in enumerate(records, start=1)
@@ -233,7 +233,7 @@ def test_scontrol_text_is_not_moved_by_words(name: str, words: str, chdir: str, 
         f"ExitCode=0:0 SubmitTime=5 NodeList=gpu1 BatchHost=gpu1 Command=/s.sh {words} SubmitLine=sbatch {submit_line} "
         f"WorkDir={chdir} Comment=llmops:{name}:{KEY} StdErr= StdIn=/dev/null StdOut=/{out}\n"
     )
-    (job,) = parse.jobs_from_scontrol_text(text)
+    (job,) = parse_text.jobs_from_scontrol(text)
     assert (job.job_id, job.name, job.user, job.state, job.exit_code) == (7, name, "vllm", "RUNNING", None)
     assert (job.batch_host, job.submit_time, job.nodes) == ("gpu1", 5, "gpu1")
     assume(not any(mark in out for mark in (" WorkDir=", " Comment=")))
@@ -270,8 +270,8 @@ def test_any_answer_is_jobs_or_no_answer(answer: Any) -> None:
     for text in (json.dumps(answer), str(answer)):
         with contextlib.suppress(parse.ParseError):
             parse.jobs_from_json(text)
-        assert parse.jobs_from_squeue_text(text) == []
-        parse.jobs_from_scontrol_text(text)
+        assert parse_text.jobs_from_squeue(text) == []
+        parse_text.jobs_from_scontrol(text)
         parse.submitted_job_id(text)
 
 

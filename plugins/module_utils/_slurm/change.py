@@ -74,11 +74,11 @@ class Changes:
 
     def _done(self, work: Work) -> None:
         job = work.outcome.job = _job(work)
-        work.outcome.message = f"It has been completed before, by {report.title(job)}."
+        work.outcome.message = f"It has been completed before, by {job.title}."
 
     def _keep(self, work: Work) -> None:
-        job = work.outcome.job = _job(work)
-        work.outcome.message = f"{report.subject(job)} is as wanted."
+        job = _job(work)
+        work.outcome.keep(job)
         if work.plan.cancel:
             work.outcome.changed = True
             work.outcome.cancelled = work.plan.cancel
@@ -97,7 +97,7 @@ class Changes:
     def _replace(self, work: Work) -> None:
         old, differs, diff = self._difference(work)
         work.outcome.diff = diff
-        work.outcome.message = f"{report.subject(old)} differs in {differs} and {self._verb} replaced."
+        work.outcome.message = f"{old.subject} differs in {differs} and {self._verb} replaced."
         work.outcome.replaced_job_id = old.job_id
         work.outcome.cancelled = work.plan.cancel
         work.outcome.changed = True
@@ -107,7 +107,7 @@ class Changes:
     def _leave(self, work: Work) -> None:
         old, differs, _diff = self._difference(work)
         work.outcome.job = old
-        work.outcome.message = f"{report.subject(old)} differs in {differs} and is left as it is: on_change is keep."
+        work.outcome.message = f"{old.subject} differs in {differs} and is left as it is: on_change is keep."
 
     def _refuse(self, work: Work) -> None:
         old, differs, diff = self._difference(work)
@@ -125,7 +125,7 @@ class Changes:
         live = describe.live_parts(old.chdir, submit_line, self._client.batch_script(old.job_id))
         tracker = describe.compare_live(live, describe.wanted_parts(work.order.spec))
         secrets = secret_values(work.order.spec.environment)
-        diff = describe.as_diff(tracker, report.title(old), f"job {work.order.name} as wanted", secrets)
+        diff = describe.as_diff(tracker, old.title, f"job {work.order.name} as wanted", secrets)
         return old, ", ".join(tracker.names), diff
 
     def _ask(self, work: Work) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, parse
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import CommandError
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import Completed, Runner, run
-from ansible_collections.llmops.cluster.plugins.module_utils._wait import Backoff, Seen, Waiter, WaitTimeoutError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
+    from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen
 
 # A restart of slurmctld takes seconds, one with a large state save a minute.
 PATIENCE = 120.0
@@ -28,17 +28,16 @@ TAIL_BYTES = 32768
 # Records of jobs that never ended stay in accounting when a controller forgot the job.
 MOST_OPINIONS = 10
 
-_NO_JSON = re.compile(r"serializer|data_parser|unrecognized option|invalid option|unknown option|json", re.IGNORECASE)
-_NO_SUCH_JOB = re.compile(r"invalid job id", re.IGNORECASE)
+_NO_JSON = r"(?i)serializer|data_parser|unrecognized option|invalid option|unknown option|json"
+_NO_SUCH_JOB = r"(?i)invalid job id"
 # Said of a job of salloc or srun, and of one that has just ended.
-_NO_SCRIPT = re.compile(r"job script not specified|invalid job id", re.IGNORECASE)
-_NO_ACCOUNTING = re.compile(r"accounting storage is disabled|accounting_storage/none", re.IGNORECASE)
+_NO_SCRIPT = r"(?i)job script not specified|invalid job id"
+_NO_ACCOUNTING = r"(?i)accounting storage is disabled|accounting_storage/none"
 # These say that the controller was not heard, not that it said no.
-_NOT_HEARD = re.compile(
-    r"timed out|unable to contact|connection (?:refused|reset|failure)|transport endpoint|zero bytes|communication|"
+_NOT_HEARD = (
+    r"(?i)timed out|unable to contact|connection (?:refused|reset|failure)|transport endpoint|zero bytes|communication|"
     r"temporarily unavailable|temporarily unable|standby|unexpected message|receive failure|send failure|no route|"
-    r"not responding|rate limit|munge|authentication|configuration source|unspecified error",
-    re.IGNORECASE,
+    r"not responding|rate limit|munge|authentication|configuration source|unspecified error"
 )
 
 
@@ -134,13 +133,17 @@ class SlurmClient:
 
     def jobs_named(self, names: Sequence[str], user: str | None) -> list[Job]:
         """All jobs of these names (none: any) and this user that the controller remembers, ended ones too."""
+        found = self.jobs_listed(names, user)
+        unseen = set(names) - {job.name for job in found}
+        return found + (self._second_opinion(sorted(unseen), user) if unseen and user else [])
+
+    def jobs_listed(self, names: Sequence[str], user: str | None) -> list[Job]:
+        """The same from squeue alone, for who only believes what he sees: a job that is not listed may still be."""
         what = f"Listing {_jobs_in_words(names)} of {user or 'all users'}"
         found = self._read_json(command.squeue_named_json(self.tools, names, user), what)
         if found is None:
-            answer = self._read(command.squeue_named_text(self.tools, names, user), what)
-            found = parse.jobs_from_squeue_text(answer.out)
-        unseen = set(names) - {job.name for job in found}
-        return found + (self._second_opinion(sorted(unseen), user) if unseen and user else [])
+            found = _from_text("squeue", self._read(command.squeue_named_text(self.tools, names, user), what))
+        return found
 
     def _second_opinion(self, names: Sequence[str], user: str) -> list[Job]:
         """An empty answer is no proof that there is no job: those that accounting holds for live are asked for by id.
@@ -156,7 +159,7 @@ class SlurmClient:
         """State, reason, nodes and expected start, as cheaply as can be; of those that the controller knows."""
         argv = command.squeue_jobs_text(self.tools, job_ids)
         answer = self._read(argv, f"Asking for {_ids_in_words(job_ids)}", known=_NO_SUCH_JOB)
-        return _of_ids(parse.jobs_from_squeue_text(answer.out), job_ids)
+        return _of_ids(_from_text("squeue", answer), job_ids)
 
     def poll(self, job_id: int) -> Job | None:
         return next(iter(self.poll_all([job_id])), None)
@@ -182,7 +185,7 @@ class SlurmClient:
             jobs = self._read_json(command.scontrol_job_json(self.tools, job_id), what, known=_NO_SUCH_JOB)
             if jobs is None:
                 answer = self._read(command.scontrol_job_text(self.tools, job_id), what, known=_NO_SUCH_JOB)
-                jobs = parse.jobs_from_scontrol_text(answer.out)
+                jobs = _from_text("scontrol", answer)
             found += _of_ids(jobs, [job_id])
         return found
 
@@ -207,7 +210,7 @@ class SlurmClient:
         answer = self._run(command.scontrol_script(self.tools, job_id), self._read_environment)
         if answer.rc == 0 and answer.out:
             return answer.out
-        return "" if _NO_SCRIPT.search(answer.err) else None
+        return "" if re.search(_NO_SCRIPT, answer.err) else None
 
     def submit(self, spec: JobSpec, comment: str, script_path: str, *, test_only: bool = False) -> Submission:
         argv = command.sbatch(self.tools, spec, comment, script_path, test_only=test_only)
@@ -248,15 +251,15 @@ class SlurmClient:
                     return parse.jobs_from_json(answer.out)
                 except parse.ParseError:
                     pass
-            elif answer.rc is None or _NO_ACCOUNTING.search(answer.err) or _NOT_HEARD.search(answer.err):
+            elif answer.rc is None or re.search(_NO_ACCOUNTING, answer.err) or re.search(_NOT_HEARD, answer.err):
                 # The question in another form would take as long and say no more.
                 self._accounting_answers = False
                 return []
         answer = self._run(argv(sacct, False), self._read_environment)
         self._accounting_answers = answer.rc == 0
-        return parse.jobs_from_sacct_text(answer.out) if answer.rc == 0 else []
+        return _from_text("sacct", answer) if answer.rc == 0 else []
 
-    def _read_json(self, argv: list[str], what: str, known: re.Pattern[str] | None = None) -> list[Job] | None:
+    def _read_json(self, argv: list[str], what: str, known: str | None = None) -> list[Job] | None:
         """The jobs of a JSON answer, or None when this Slurm gives none that can be read."""
         if not self._json_works:
             return None
@@ -266,7 +269,7 @@ class SlurmClient:
                 return parse.jobs_from_json(answer.out)
             except parse.ParseError:
                 pass
-        if known and known.search(answer.err + answer.out):
+        if known and re.search(known, answer.err + answer.out):
             return []
         self._json_works = False
         return None
@@ -276,15 +279,31 @@ class SlurmClient:
         argv: list[str],
         what: str,
         *,
-        known: re.Pattern[str] | None = None,
+        known: str | None = None,
         json_may_be_missing: bool = False,
     ) -> Completed:
         """Run a command that only looks until it answers: success, a failure that is `known`, or no JSON."""
+        answer = self._run(argv, self._read_environment)
+        if answer.rc == 0:
+            return answer
+        return self._read_again(argv, what, answer, known, json_may_be_missing=json_may_be_missing)
+
+    def _read_again(
+        self, argv: list[str], what: str, first: Completed, known: str | None, *, json_may_be_missing: bool
+    ) -> Completed:
+        from ansible_collections.llmops.cluster.plugins.module_utils._wait import (
+            Backoff,
+            Seen,
+            Waiter,
+            WaitTimeoutError,
+        )
+
+        answers = [first]
 
         def look() -> Seen[Completed]:
-            answer = self._run(argv, self._read_environment)
-            settled = answer.rc == 0 or bool(known and known.search(answer.err + answer.out))
-            no_json = json_may_be_missing and answer.rc is not None and bool(_NO_JSON.search(answer.err))
+            answer = answers.pop() if answers else self._run(argv, self._read_environment)
+            settled = answer.rc == 0 or bool(known and re.search(known, answer.err + answer.out))
+            no_json = json_may_be_missing and answer.rc is not None and bool(re.search(_NO_JSON, answer.err))
             return Seen(done=settled or no_json, value=answer)
 
         waiter = Waiter(
@@ -301,6 +320,12 @@ class SlurmClient:
                 rc=last.rc,
                 stderr=last.err,
             ) from timeout
+
+
+def _from_text(tool: str, answer: Completed) -> list[Job]:
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm import parse_text
+
+    return parse_text.READERS[tool](answer.out)
 
 
 def _of_ids(jobs: list[Job], job_ids: Sequence[int]) -> list[Job]:
@@ -324,7 +349,7 @@ def _is_refusal(answer: Completed) -> bool:
     255 is its word for options that it does not take, found before it asks the controller.
     """
     said_no = answer.rc is not None and (0 < answer.rc < 128 or answer.rc == 255) and bool(answer.err.strip())
-    return said_no and not _NOT_HEARD.search(answer.err)
+    return said_no and not re.search(_NOT_HEARD, answer.err)
 
 
 def _without_prefix(complaint: str) -> str:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import typing as t
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ def new_separator() -> str:
     Slurm prints names, comments and submit lines as they are, line breaks and control characters included. What nobody
     can guess, nobody can put into the name of a job, and with it a record of his own making.
     """
-    return f"\x1f{secrets.token_hex(8)}\x1f"
+    return f"\x1f{os.urandom(8).hex()}\x1f"
 
 
 SEPARATOR = new_separator()
@@ -59,7 +59,7 @@ SACCT_FIELDS = {
     "comment": "Comment",
 }
 # The dynamic loader and the C library act on these before the first line of a program.
-_LOADER = re.compile(
+_LOADER = (
     r"LD_|MALLOC_|GCONV_PATH|GETCONF_DIR|GLIBC_TUNABLES|HOSTALIASES|LOCALDOMAIN|LOCPATH|NIS_PATH|NLSPATH|RES_OPTIONS|"
     r"RESOLV_HOST_CONF|TZDIR"
 )
@@ -123,8 +123,8 @@ def apart_from_the_loader(environment: Mapping[str, str]) -> tuple[dict[str, str
 
     A job may preload a library of its user's. runuser, which is root, must not.
     """
-    ours = {name: value for name, value in environment.items() if not _LOADER.match(name)}
-    loaders = [f"{name}={value}" for name, value in environment.items() if _LOADER.match(name)]
+    ours = {name: value for name, value in environment.items() if not re.match(_LOADER, name)}
+    loaders = [f"{name}={value}" for name, value in environment.items() if re.match(_LOADER, name)]
     # By its full path: the job may have a PATH of its own.
     return ours, ["/usr/bin/env", *loaders] if loaders else []
 

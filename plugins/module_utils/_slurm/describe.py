@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
 
-_OWN = re.compile(r"--(?:parsable|test-only|job-name|comment|chdir|export)(?:=|$)")
+_OWN = r"--(?:parsable|test-only|job-name|comment|chdir|export)(?:=|$)"
 
 
 def wanted_parts(spec: JobSpec) -> dict[str, str]:
@@ -46,7 +46,7 @@ def live_parts(chdir: str, submit_line: str, script: str | None) -> dict[str, st
             items = [*items[:index], value]
             parts["args"] = " ".join([*rest.split(" ")[1:], *_after(submit_line, item)])
             break
-    parts["options"] = "\n".join(item for item in items if not _OWN.match(item))
+    parts["options"] = "\n".join(item for item in items if not re.match(_OWN, item))
     return parts
 
 

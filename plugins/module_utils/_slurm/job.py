@@ -16,7 +16,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import 
 
 # What Slurm writes for %a in a job that is no array (NO_VAL, slurm/slurm.h).
 NO_TASK = 4294967294
-_PATTERN = re.compile(r"%(?P<width>[0-9]*)(?P<letter>[%AJjNnstuxa])")
+_PATTERN = r"%(?P<width>[0-9]*)(?P<letter>[%AJjNnstuxa])"
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,20 @@ class Job:
         """
         return self.state == "FAILED" and self.reason == "BadConstraints" and not self.nodes
 
+    @property
+    def told_in_full(self) -> bool:
+        """Whether a list of jobs told all about it: one in JSON did, and it is no array with tasks of its own."""
+        return bool(self.stdout) and not self.group_id
+
+    @property
+    def title(self) -> str:
+        return f"job {self.job_id} ({self.name}){f' on {self.nodes}' if self.nodes else ''}"
+
+    @property
+    def subject(self) -> str:
+        """The title at the beginning of a sentence."""
+        return self.title.replace("job", "Job", 1)
+
     def facts(self) -> dict[str, t.Any]:
         """The job as a module returns it."""
         found = asdict(self)
@@ -139,5 +153,5 @@ def expand_path(
             # More than ten digits of padding mean ten; text is never padded.
             return value.zfill(min(int(match["width"]), 10)) if match["width"] and value.isdigit() else value
 
-        filled = _PATTERN.sub(fill, path)
+        filled = re.sub(_PATTERN, fill, path)
     return posixpath.normpath(posixpath.join(chdir or "/", filled))

@@ -65,9 +65,9 @@ class JobManager:
         outcome.changed = True
         outcome.job = decide.by_merit(ours)[0]
         outcome.cancelled = ours
-        before = {"jobs": "\n".join(f"{report.title(job)}: {job.state}" for job in ours)}
+        before = {"jobs": "\n".join(f"{job.title}: {job.state}" for job in ours)}
         outcome.diff = describe.as_diff(describe.compare(before, {}), f"jobs {name} of {user}", "absent")
-        titles = ", ".join(report.title(job) for job in ours)
+        titles = ", ".join(job.title for job in ours)
         outcome.message = f"{'Would cancel' if self.check_mode else 'Cancelled'} {titles}."
         return outcome
 
@@ -150,7 +150,7 @@ class JobManager:
             if same and work.plan.action == decide.SUBMIT and work.submitted_at is None:
                 # Another run was quicker, since the plan was made.
                 work.outcome.changed, work.outcome.diff = False, None
-                work.outcome.message = f"{report.subject(same[0])} is as wanted."
+                work.outcome.keep(same[0])
         missing = [work for work in works if work.outcome.job is None]
         for work in missing:
             work.before = sum(work.order.made(job) for job in jobs)
@@ -240,9 +240,9 @@ def _old(work: Work) -> bool:
 
 
 def _all_known(work: Work) -> bool:
-    """Whether the first look told all about the job: an old one that JSON told, and no array with tasks of its own."""
+    """Whether the first look told all about the job."""
     job = work.outcome.job
-    return _old(work) and job is not None and bool(job.stdout) and not job.group_id
+    return _old(work) and job is not None and job.told_in_full
 
 
 def _mark_done(work: Work, seen: Survey) -> None:

@@ -14,7 +14,7 @@ if t.TYPE_CHECKING:
 MASK = "********"
 # A shorter value would be found in ordinary words and numbers, and hide the message itself.
 SHORTEST_SECRET = 6
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = r"(?i)KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL"
 _TOKENS = re.compile(r"\b(?:hf_|sk-|ghp_|glpat-|AKIA)[A-Za-z0-9_-]{8,}")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}")
 # The value stops at a quote, a comma or a bracket, so that the rest of a JSON line or an argument list stays readable.
@@ -28,7 +28,7 @@ _URL_LOGIN = re.compile(r"(://[^\s/:@]*:)[^\s/@]+(@)")
 def secret_values(environment: Mapping[str, str]) -> list[str]:
     """The values of those variables whose name says that they are secret, longest first."""
     found = {
-        value for name, value in environment.items() if _SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET
+        value for name, value in environment.items() if re.search(_SECRET_NAME, name) and len(value) >= SHORTEST_SECRET
     }
     return sorted(found, key=lambda value: (-len(value), value))
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import report
-
 if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.decide import Survey
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
@@ -35,8 +35,17 @@ class Outcome:
     def of(cls, seen: Survey) -> Outcome:
         outcome = cls(foreign=seen.foreign)
         if seen.foreign:
-            outcome.warnings.append(report.foreign(seen.foreign))
+            outcome.warnings.append(_left_alone(seen.foreign))
         return outcome
+
+    def keep(self, job: Job) -> None:
+        self.job = job
+        self.message = f"{job.subject} is as wanted."
+
+
+def _left_alone(jobs: Sequence[Job]) -> str:
+    ids = ", ".join(str(job.job_id) for job in jobs)
+    return f"There are jobs of the same name and user that this module did not make; they are left alone: {ids}."
 
 
 def result(outcome: Outcome, *, key: str | None = None, submit_line: list[str] | None = None) -> dict[str, t.Any]:

@@ -29,17 +29,7 @@ _WAITING_HINTS = {
     "PartitionInactive": "Look at the partition with `sinfo`.",
     "PartitionTimeLimit": "Ask for less time (`time` in options), or for another partition.",
 }
-_FAR_START = re.compile(r"to start at (?:2[1-9]|[3-9][0-9])[0-9]{2}-\S+")
-
-
-def title(job: Job) -> str:
-    place = f" on {job.nodes}" if job.nodes else ""
-    return f"job {job.job_id} ({job.name}){place}"
-
-
-def subject(job: Job) -> str:
-    """The title at the beginning of a sentence."""
-    return title(job).replace("job", "Job", 1)
+_FAR_START = r"to start at (?:2[1-9]|[3-9][0-9])[0-9]{2}-\S+"
 
 
 def ended(job: Job, *, tried: str, tasks: Sequence[Job] = (), log: str = "") -> str:
@@ -50,7 +40,7 @@ def ended(job: Job, *, tried: str, tasks: Sequence[Job] = (), log: str = "") -> 
     if tasks:
         failed = [task for task in tasks if not task.succeeded]
         it = f"{len(failed)} of its {len(tasks)} tasks did not succeed; task {job.array_task_id}"
-    return f"{tried} {title(job)} failed: {it} ended as {how}{reason}. {states.next_step(job.state)}{log}"
+    return f"{tried} {job.title} failed: {it} ended as {how}{reason}. {states.next_step(job.state)}{log}"
 
 
 def log_tails(logs: dict[str, str | None], secrets: Iterable[str] = ()) -> str:
@@ -70,7 +60,7 @@ def log_tails(logs: dict[str, str | None], secrets: Iterable[str] = ()) -> str:
 
 def too_long(job: Job, seconds: float, option: str) -> str:
     """The message for a job that used up the time of `option`."""
-    waited = f"Waiting for {title(job)} failed: it has been {job.state} for {seconds:.0f} seconds"
+    waited = f"Waiting for {job.title} failed: it has been {job.state} for {seconds:.0f} seconds"
     if option == "run_timeout":
         return (
             f"{waited}, longer than run_timeout allows. The job goes on: see its log {job.stdout or ''}".rstrip()
@@ -87,26 +77,26 @@ def too_long(job: Job, seconds: float, option: str) -> str:
 
 def readable_start(answer: str) -> str:
     """The answer of a test submission; a start centuries away is Slurm's way to say that it cannot tell."""
-    return _FAR_START.sub("to start at a time that cannot be told yet", answer)
+    return re.sub(_FAR_START, "to start at a time that cannot be told yet", answer)
 
 
 def hopeless(job: Job) -> str:
     return (
-        f"Waiting for {title(job)} failed: it can never start (Slurm's reason: {job.reason}). "
+        f"Waiting for {job.title} failed: it can never start (Slurm's reason: {job.reason}). "
         "Change its options to what the cluster has, then run this task again."
     )
 
 
 def forgotten(job: Job) -> str:
     return (
-        f"Waiting for {title(job)} failed: the controller no longer knows the job and accounting has no record of it, "
+        f"Waiting for {job.title} failed: the controller no longer knows the job and accounting has no record of it, "
         f"so how it ended cannot be told (last seen as {job.state}). "
         "See its log, and run this task again: the job is submitted anew."
     )
 
 
 def not_cancelled(jobs: Iterable[Job], seconds: float) -> str:
-    left = ", ".join(f"{title(job)} as {job.state}" for job in jobs)
+    left = ", ".join(f"{job.title} as {job.state}" for job in jobs)
     return (
         f"Cancelling failed: after {seconds:.0f} seconds there is still {left}. "
         "Look at the node with `scontrol show node`; a node that does not answer keeps its jobs until it is set down."
@@ -115,14 +105,9 @@ def not_cancelled(jobs: Iterable[Job], seconds: float) -> str:
 
 def change_refused(job: Job, differs: str) -> str:
     return (
-        f"Changing {title(job)} failed: it is {job.state} and differs in {differs}, and on_change is fail. "
+        f"Changing {job.title} failed: it is {job.state} and differs in {differs}, and on_change is fail. "
         "Set on_change to replace (cancel it and submit anew) or keep (leave it), or cancel it with state=absent."
     )
-
-
-def foreign(jobs: Iterable[Job]) -> str:
-    ids = ", ".join(str(job.job_id) for job in jobs)
-    return f"There are jobs of the same name and user that this module did not make; they are left alone: {ids}."
 
 
 def doubles(jobs: Iterable[Job], kept: Job) -> str:

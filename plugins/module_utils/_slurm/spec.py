@@ -20,11 +20,11 @@ COMMENT_PREFIX = "llmops"
 KEY_LENGTH = 16
 
 # No colon (it parts the comment), no comma and no space (squeue's lists), no slash (log file names), no leading dash.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
-_OPTION = re.compile(r"[a-z][a-z0-9-]+")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_COMMENT = re.compile(rf"{COMMENT_PREFIX}:(?P<name>[^:\s]+):(?P<key>[0-9a-f]{{{KEY_LENGTH}}})")
-_COMMENT_OPTION = re.compile(rf"(?:^|\s)--comment[= ]({COMMENT_PREFIX}:[^:\s]+:[0-9a-f]{{{KEY_LENGTH}}})(?!\S)")
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}"
+_OPTION = r"[a-z][a-z0-9-]+"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+_COMMENT = rf"{COMMENT_PREFIX}:(?P<name>[^:\s]+):(?P<key>[0-9a-f]{{{KEY_LENGTH}}})"
+_COMMENT_OPTION = rf"(?:^|\s)--comment[= ]({COMMENT_PREFIX}:[^:\s]+:[0-9a-f]{{{KEY_LENGTH}}})(?!\S)"
 
 # Options that slurm_job itself gives, each with what to use instead.
 RESERVED_OPTIONS: dict[str, str] = {
@@ -98,13 +98,13 @@ class JobSpec:
 
 def parse_comment(text: str) -> tuple[str, str] | None:
     """Name and key of a comment that this collection wrote, else None."""
-    match = _COMMENT.fullmatch(text)
+    match = re.fullmatch(_COMMENT, text)
     return (match["name"], match["key"]) if match else None
 
 
 def find_comment(text: str) -> str:
     """The comment of ours that a submit line gives as --comment, else an empty string."""
-    match = _COMMENT_OPTION.search(text)
+    match = re.search(_COMMENT_OPTION, text)
     return match.group(1) if match else ""
 
 
@@ -135,7 +135,7 @@ def build_spec(
 
 
 def check_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise SpecError(
             f"name {name!r} cannot be the name of a job. Allowed are 1 to 128 letters, digits and . _ + -, "
             "not beginning with . + or -."
@@ -147,7 +147,7 @@ def option_arguments(options: Mapping[str, t.Any]) -> tuple[str, ...]:
     """The dictionary of sbatch options as arguments, sorted by name so that their order in a file means nothing."""
     arguments: list[str] = []
     for name in sorted(options, key=str):
-        if not isinstance(name, str) or not _OPTION.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_OPTION, name):
             raise SpecError(f"options: {name!r} is not an option of sbatch. Use its long name without the dashes.")
         # sbatch takes the beginning of a long name for the whole: `comm` would set the comment.
         reserved = next((word for word in RESERVED_OPTIONS if word.startswith(name)), None)
@@ -171,7 +171,7 @@ def _one_option(name: str, value: t.Any) -> list[str]:
 def check_environment(environment: Mapping[str, t.Any]) -> dict[str, str]:
     checked: dict[str, str] = {}
     for name in sorted(environment, key=str):
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_VARIABLE, name):
             raise SpecError(f"environment: {name!r} cannot be the name of a variable.")
         if name.startswith(("SLURM_", "SBATCH_")):
             raise SpecError(f"environment.{name} would steer sbatch itself. Use options for what sbatch shall do.")

@@ -91,9 +91,9 @@ class JobLooker:
             hopeless = states.hopeless(job.state, job.reason)
             reason = f" (Slurm's reason: {job.reason})" if job.reason else ""
             never = " and can never start" if hopeless else ""
-            return JobSeen("pending", f"{report.title(job)} is {job.state}{reason}{never}", hopeless=hopeless)
+            return JobSeen("pending", f"{job.title} is {job.state}{reason}{never}", hopeless=hopeless)
         host = job.batch_host or job.nodes
-        return JobSeen("running", f"{report.title(job)} is {job.state}", host=host, started=job.start_time)
+        return JobSeen("running", f"{job.title} is {job.state}", host=host, started=job.start_time)
 
     def _blank(self) -> JobSeen:
         """One empty answer is no proof that a job is gone, and accounting is late."""
@@ -105,7 +105,7 @@ class JobLooker:
         paths = [path for path in dict.fromkeys([job.stdout, job.stderr]) if path]
         log = report.log_tails({path: self._tail(path, job.user) for path in paths}, self._secrets)
         how = states.ending_in_words(job.state, job.exit_code, job.signal)
-        return JobSeen("ended", f"{report.title(job)} ended as {how}", log=log)
+        return JobSeen("ended", f"{job.title} ended as {how}", log=log)
 
 
 class InBackground:

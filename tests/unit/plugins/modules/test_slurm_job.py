@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pwd
+import subprocess
+import sys
 import typing as t
 from contextlib import nullcontext
 from functools import partial
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect, lock, manage, wait
 from ansible_collections.llmops.cluster.plugins.modules import slurm_job, slurm_job_info
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import ACCOUNT, FakeSlurm
 
@@ -29,9 +32,9 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setattr(connect, "script_file", lambda name, content, account: nullcontext("/tmp/generated.sh"))
     times: dict[str, t.Any] = {"clock": lambda: fake.clock, "sleep": fake.sleep}
     times["now"] = lambda: fake.clock
-    monkeypatch.setattr(slurm_job, "JobWatch", partial(slurm_job.JobWatch, **times))
-    monkeypatch.setattr(slurm_job, "JobManager", partial(slurm_job.JobManager, **times))
-    monkeypatch.setattr(slurm_job, "job_locks", lambda paths, what: nullcontext())
+    monkeypatch.setattr(wait, "JobWatch", partial(wait.JobWatch, **times))
+    monkeypatch.setattr(manage, "JobManager", partial(manage.JobManager, **times))
+    monkeypatch.setattr(lock, "job_locks", lambda paths, what: nullcontext())
     return fake
 
 
@@ -76,6 +79,39 @@ def test_submit_and_again(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) 
     assert first["diff"]["after"].endswith("script:\n  #!/bin/sh\n  exec sleep 1\n")
     second = run(slurm_job, capsys, args)
     assert (second["changed"], second["job_id"], second["key"]) == (False, 1, key)
+
+
+@pytest.mark.parametrize("state", ["submitted", "running"])
+@pytest.mark.parametrize("check", [False, True])
+def test_a_job_as_wanted_costs_one_question_and_no_manager(
+    slurm: FakeSlurm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: str, check: bool
+) -> None:
+    args = {"name": "phi3", "script_content": SCRIPT, "state": state}
+    first = run(slurm_job, capsys, args)
+    monkeypatch.setattr(manage, "JobManager", lambda *args, **options: pytest.fail("nothing was left to do"))
+    slurm.calls.clear()
+    second = run(slurm_job, capsys, {**args, "_ansible_check_mode": check})
+    assert (second["changed"], second["msg"]) == (False, "Job 1 (phi3) on gpu1 is as wanted.")
+    assert {**second, "invocation": None, "changed": True, "msg": first["msg"], "diff": first["diff"]} == {
+        **first,
+        "invocation": None,
+    }
+    assert [argv[:2] for argv in slurm.calls] == [["scontrol", "show"], ["squeue", "--json"]]
+
+
+def test_a_task_that_changes_nothing_loads_nothing_that_changes() -> None:
+    """Each file more is compiled twice in each task on each host."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, {slurm_job.__name__}; print(*sys.modules)"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    ours = {name.rpartition(".")[2] for name in loaded if "._slurm." in name}
+    assert {"client", "kept", "parse"} <= ours
+    assert not ours & {"change", "describe", "lock", "manage", "parse_text", "report", "submit", "wait"}
+    assert "concurrent.futures" not in loaded
 
 
 def test_no_secret_comes_back(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:

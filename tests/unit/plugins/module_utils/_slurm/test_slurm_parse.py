@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, parse
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, parse, parse_text, values
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.command import (
     SACCT_FIELDS,
     SEPARATOR,
@@ -67,7 +67,7 @@ def test_json_with_states_as_words_and_plain_numbers() -> None:
     ],
 )
 def test_read_state(value: t.Any, state: str, flags: tuple[str, ...]) -> None:
-    assert parse.read_state(value) == (state, flags)
+    assert values.state(value) == (state, flags)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_squeue_text() -> None:
         name="phi3",
         comment="two\x1fparts\nand a second line",
     )
-    (job,) = parse.jobs_from_squeue_text(text + "\n")
+    (job,) = parse_text.jobs_from_squeue(text + "\n")
     assert (job.job_id, job.state, job.reason, job.batch_host, job.start_time) == (42, "PENDING", "Resources", "", None)
     assert job.comment == "two\x1fparts\nand a second line"
 
@@ -159,7 +159,7 @@ def test_a_line_break_in_a_name_makes_no_job() -> None:
         line(SQUEUE_FIELDS, job_id="1", shown_id="1", name=f"x\n{forged}\n", **fields),
         line(SQUEUE_FIELDS, job_id="2", shown_id="2", name="y", comment="z", **fields),
     ]
-    jobs = parse.jobs_from_squeue_text("some plugin's word\n" + "".join(f"{text}\n" for text in texts))
+    jobs = parse_text.jobs_from_squeue("some plugin's word\n" + "".join(f"{text}\n" for text in texts))
     assert [(job.job_id, job.user, job.name, job.comment) for job in jobs] == [
         (1, "eve", f"x\n{forged}\n", ""),
         (2, "eve", "y", "z"),
@@ -173,9 +173,9 @@ def test_a_separator_is_made_anew_in_each_run() -> None:
 
 def test_half_a_record_is_left_out() -> None:
     whole = line(SQUEUE_FIELDS, job_id="1", shown_id="1", state="RUNNING", name="a")
-    assert [job.job_id for job in parse.jobs_from_squeue_text(f"{whole}\n{whole[:40]}")] == [1]
-    assert parse.jobs_from_squeue_text("") == []
-    assert parse.jobs_from_squeue_text("\n") == []
+    assert [job.job_id for job in parse_text.jobs_from_squeue(f"{whole}\n{whole[:40]}")] == [1]
+    assert parse_text.jobs_from_squeue("") == []
+    assert parse_text.jobs_from_squeue("\n") == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_half_a_record_is_left_out() -> None:
 )
 def test_the_group_of_a_job(shown_id: str, group: int) -> None:
     text = line(SQUEUE_FIELDS, job_id="43", shown_id=shown_id, state="RUNNING")
-    assert parse.jobs_from_squeue_text(text)[0].group == group
+    assert parse_text.jobs_from_squeue(text)[0].group == group
 
 
 def test_sacct_text() -> None:
@@ -198,7 +198,7 @@ def test_sacct_text() -> None:
         end_time="1795000000",
         submit_line=f"sbatch --comment={COMMENT} /s.sh two\nlines",
     )
-    (job,) = parse.jobs_from_sacct_text(text)
+    (job,) = parse_text.jobs_from_sacct(text)
     assert (job.state, job.exit_code, job.signal, job.nodes) == ("CANCELLED", None, 15, "")
     assert (job.key, job.submit_line) == ("0123456789abcdef", f"sbatch --comment={COMMENT} /s.sh two\nlines")
 
@@ -217,7 +217,7 @@ def test_scontrol_text() -> None:
         f"Comment={COMMENT} StdErr=/home/vllm/slurm-42.out StdIn=/dev/null StdOut=/home/vllm/slurm-42.out "
         "TresPerNode=gres/gpu:1\n\n"
     )
-    (job,) = parse.jobs_from_scontrol_text(text)
+    (job,) = parse_text.jobs_from_scontrol(text)
     assert (job.job_id, job.user, job.state, job.exit_code, job.reason) == (42, "vllm", "FAILED", 3, "NonZeroExitCode")
     assert (job.batch_host, job.comment, job.stdout) == ("gpu1", COMMENT, "/home/vllm/slurm-42.out")
     assert job.chdir == "/home/b c=d"

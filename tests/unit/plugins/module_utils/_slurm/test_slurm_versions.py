@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import typing as t
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import client, parse, states
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm import client, parse, parse_text, states
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import Completed
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import ACCOUNT, TOOLS
@@ -97,11 +98,11 @@ def told(version: str, source: str) -> dict[int, Job]:
         if form == "json":
             jobs += parse.jobs_from_json(text)
         elif command_name == "scontrol":
-            jobs += parse.jobs_from_scontrol_text(text)
+            jobs += parse_text.jobs_from_scontrol(text)
         elif command_name == "squeue":
-            jobs += parse.jobs_from_squeue_text(text, about(version)["separator"])
+            jobs += parse_text.jobs_from_squeue(text, about(version)["separator"])
         else:
-            jobs += parse.jobs_from_sacct_text(text, about(version)["separator"])
+            jobs += parse_text.jobs_from_sacct(text, about(version)["separator"])
     return {job.job_id: job for job in jobs}
 
 
@@ -216,7 +217,7 @@ def test_a_controller_that_is_not_there_is_not_a_no(version: str) -> None:
     failures = about(version)["failures"]
     for name in ("squeue-no-controller", "scontrol-no-controller", "sbatch-no-controller"):
         assert failures[name]["rc"] != 0
-        assert client._NOT_HEARD.search(failures[name]["err"]), failures[name]["err"]
+        assert re.search(client._NOT_HEARD, failures[name]["err"]), failures[name]["err"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -224,17 +225,17 @@ def test_a_controller_that_is_not_there_is_not_a_no(version: str) -> None:
 def test_a_refusal_is_a_no(version: str, name: str) -> None:
     failure = about(version)["failures"][name]
     assert failure["rc"] != 0
-    assert not client._NOT_HEARD.search(failure["err"]), failure["err"]
+    assert not re.search(client._NOT_HEARD, failure["err"]), failure["err"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_job_that_is_not_known(version: str) -> None:
     failures = about(version)["failures"]
     for name in ("squeue-unknown-job", "scontrol-unknown-job"):
-        assert client._NO_SUCH_JOB.search(failures[name]["err"] + failures[name]["out"]), failures[name]
+        assert re.search(client._NO_SUCH_JOB, failures[name]["err"] + failures[name]["out"]), failures[name]
     unknown = failures["scontrol-unknown-job-json"]
     if version == "22.05.8":
-        assert client._NO_JSON.search(unknown["err"])
+        assert re.search(client._NO_JSON, unknown["err"])
     else:
         assert unknown["rc"] == 0
 
