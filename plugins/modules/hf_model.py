@@ -222,13 +222,6 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.cache import ModelCache
-from ansible_collections.llmops.cluster.plugins.module_utils._hub.client import HubClient
-from ansible_collections.llmops.cluster.plugins.module_utils._hub.download import (
-    Outcome,
-    Request,
-    ensure_absent,
-    ensure_present,
-)
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import HubError
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest import (
     COMMIT,
@@ -236,14 +229,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest impor
     Choice,
     invalid_name,
 )
-from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import (
-    Queue,
-    jobs_with,
-    processes_with,
-)
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.outcome import Outcome, already_here
 
 # Seconds until a controller that does not answer makes a removal fail.
 SLURM_PATIENCE = 30.0
@@ -305,17 +291,22 @@ def read_token(params: dict[str, t.Any]) -> str | None:
 
 
 def find_users(module: AnsibleModule, cache: ModelCache, commit: str) -> list[str]:
-    found = processes_with([cache.blobs / name for name in cache.unused_blobs(without=commit)])
+    from ansible_collections.llmops.cluster.plugins.module_utils._hub import users
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
+
+    found = users.processes_with([cache.blobs / name for name in cache.unused_blobs(without=commit)])
     if connect.slurm_is_here(module):
         account = connect.find_account(None)
         tools = connect.find_tools(module, account)
         client = SlurmClient(tools, account, os.environ, patience=SLURM_PATIENCE)
-        queue = Queue(client)
+        queue = users.Queue(client)
         # Only root is shown everybody's scripts; the cache of another user serves that user's jobs.
         user = None if os.geteuid() == 0 else account.name
         others = [other for other in cache.commits() if other != commit]
         try:
-            found += jobs_with(queue, user, cache.repo_id, commit, others)
+            found += users.jobs_with(queue, user, cache.repo_id, commit, others)
         except SlurmError as error:
             message = f"Asking Slurm which jobs use {commit} of {cache.repo_id} failed, so it is kept. {error.message}"
             raise HubError(kind="in_use", message=message) from error
@@ -333,22 +324,30 @@ def warn_of_unknown(module: AnsibleModule, cache: ModelCache, outcome: Outcome) 
 def run(module: AnsibleModule) -> Outcome:
     params = module.params
     cache = ModelCache(Path(params["cache_dir"]), params["repo_id"])
-    request = Request(
+    choice = Choice(allow=tuple(params["allow_patterns"]), ignore=tuple(params["ignore_patterns"]))
+    present = params["state"] == "present"
+    token = read_token(params) if present else None
+    if token:
+        module.no_log_values.add(token)
+    found = already_here(cache, params["revision"], choice) if present else None
+    if found:
+        return found
+    # Most runs end above. Ansible sends source, and what is imported is compiled anew in each of them.
+    from ansible_collections.llmops.cluster.plugins.module_utils._hub import client, download
+
+    request = download.Request(
         revision=params["revision"],
-        choice=Choice(allow=tuple(params["allow_patterns"]), ignore=tuple(params["ignore_patterns"])),
+        choice=choice,
         max_workers=params["max_workers"],
         reserve_bytes=params["reserve_bytes"],
         lock_timeout=params["lock_timeout"],
         check_mode=module.check_mode,
     )
-    if params["state"] == "absent":
-        outcome = ensure_absent(cache, request, lambda cache, commit: find_users(module, cache, commit))
+    if not present:
+        outcome = download.ensure_absent(cache, request, lambda cache, commit: find_users(module, cache, commit))
         warn_of_unknown(module, cache, outcome)
         return outcome
-    token = read_token(params)
-    if token:
-        module.no_log_values.add(token)
-    return ensure_present(cache, HubClient(endpoint=params["endpoint"], token=token), request)
+    return download.ensure_present(cache, client.HubClient(endpoint=params["endpoint"], token=token), request)
 
 
 def result(outcome: Outcome) -> dict[str, t.Any]:

@@ -272,7 +272,6 @@ from ansible_collections.llmops.cluster.plugins.module_utils._vllm.client import
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.climb import Target
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.endpoint import JobPlaces, Locate, fixed
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.errors import HealthError
-from ansible_collections.llmops.cluster.plugins.module_utils._vllm.job import job_looker
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.ladder import Ladder
 from ansible_collections.llmops.cluster.plugins.module_utils._vllm.watch import Found, look_once, wait_ready
 
@@ -375,7 +374,12 @@ def run(module: AnsibleModule) -> Found:
     else:
         name = base_url(params["url"], params["host"], params["port"])
         locate = fixed(name, connect(name))
-    job = job_looker(module, job_id, [key] if key else []) if job_id is not None else None
+    job = None
+    if job_id is not None:
+        # Half of this module is what knows Slurm; a check of an address does without it.
+        from ansible_collections.llmops.cluster.plugins.module_utils._vllm.job import job_looker
+
+        job = job_looker(module, job_id, [key] if key else [])
     target = Target(params["model"], params["level"], params["task"], params["request_timeout"])
     ladder = Ladder(locate, target, job)
     if module.check_mode:

@@ -19,7 +19,8 @@ import urllib.request
 from collections.abc import Iterator
 from urllib.parse import quote, urljoin, urlsplit
 
-from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import Asked, HubError, cut, translate
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.answers import Asked, cut, translate
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import HubError
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest import (
     COMMIT,
     SHA256,

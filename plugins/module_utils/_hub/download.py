@@ -18,12 +18,13 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub.claim import C
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import HubError
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.fetch import Fetch
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.manifest import (
-    COMMIT,
     Choice,
     Listing,
     Manifest,
     ModelFile,
+    total_size,
 )
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.outcome import Outcome, outcome_of, unchanged
 
 Sleep = Callable[[float], None]
 # Who uses this revision: one text for each, empty for none.
@@ -57,34 +58,18 @@ class Wanted:
     files: tuple[ModelFile, ...]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What was found and done; `bytes_to_download` is the plan, `bytes_downloaded` what came."""
-
-    changed: bool
-    commit: str | None
-    path: str | None
-    files: tuple[str, ...] = ()
-    size: int = 0
-    bytes_to_download: int = 0
-    bytes_downloaded: int = 0
-    diff: dict[str, t.Any] = field(default_factory=dict)
-
-
 def ensure_present(cache: ModelCache, client: Client, request: Request, sleep: Sleep = time.sleep) -> Outcome:
-    """The revision, published completely; nothing is asked of the hub if a pinned one is here already."""
-    if COMMIT.fullmatch(request.revision) and (here := cache.complete(request.revision, request.choice)):
-        return _unchanged(cache, request.revision, here)
+    """The revision, published completely. For a pinned one that is here see `already_here`, which asks nobody."""
     listing = transfer.with_retries(lambda: client.listing(cache.repo_id, request.revision), sleep)
     wanted = _choose(cache, request, listing)
     if _is_current(cache, request, wanted):
-        return _unchanged(cache, wanted.commit, wanted.files)
+        return unchanged(cache, wanted.commit, wanted.files)
     if request.check_mode:
         return _plan(cache, client, request, wanted, sleep)
     with claim(cache.locks, what=_what(cache), timeout=request.lock_timeout, sleep=sleep) as mine:
         # Whoever held it may have brought the revision.
         if _is_current(cache, request, wanted):
-            return _unchanged(cache, wanted.commit, wanted.files)
+            return unchanged(cache, wanted.commit, wanted.files)
         return _bring(cache, client, request, wanted, mine, sleep)
 
 
@@ -158,7 +143,7 @@ def _differences(cache: ModelCache, request: Request, wanted: Wanted) -> Differe
     for file in cache.damaged(wanted.commit, wanted.files):
         tracker.add(file.path, None, f"{file.size} bytes, {file.blob}")
     if cache.complete(wanted.commit, request.choice) != wanted.files:
-        tracker.add("verified", None, f"{len(wanted.files)} files, {_size(wanted.files)} bytes")
+        tracker.add("verified", None, f"{len(wanted.files)} files, {total_size(wanted.files)} bytes")
     return tracker
 
 
@@ -169,7 +154,7 @@ def _plan(cache: ModelCache, client: Client, request: Request, wanted: Wanted, s
         # Hubs list what they then do not give. One byte tells whether a run would get in.
         smallest = min(some, key=lambda file: file.size)
         transfer.with_retries(lambda: client.open(cache.repo_id, wanted.commit, smallest, 0, 0), sleep).close()
-    return _outcome(cache, wanted.commit, wanted.files, tracker, to_download=cache.to_come(lacking))
+    return outcome_of(cache, wanted.commit, wanted.files, tracker, to_download=cache.to_come(lacking))
 
 
 def _bring(cache: ModelCache, client: Client, request: Request, wanted: Wanted, mine: Claim, sleep: Sleep) -> Outcome:
@@ -178,10 +163,10 @@ def _bring(cache: ModelCache, client: Client, request: Request, wanted: Wanted, 
     if here == wanted.files:
         # The branch or tag moved to a commit that is here already.
         cache.set_ref(request.revision, wanted.commit)
-        return _outcome(cache, wanted.commit, wanted.files, tracker)
+        return outcome_of(cache, wanted.commit, wanted.files, tracker)
     todo = _to_fetch(cache, request, wanted)
     needed = cache.to_come(todo)
-    mine.announce(_size(todo))
+    mine.announce(total_size(todo))
     promised = cache.promised_to_others(mine.announced_by_others())
     check_space(cache, needed, free_bytes(cache.cache_dir), request.reserve_bytes, promised)
     cache.prepare(todo)
@@ -189,7 +174,7 @@ def _bring(cache: ModelCache, client: Client, request: Request, wanted: Wanted, 
     mine.check()
     cache.publish(_manifest(cache, wanted), wanted.files)
     cache.set_ref(request.revision, wanted.commit)
-    return _outcome(cache, wanted.commit, wanted.files, tracker, to_download=needed, downloaded=downloaded)
+    return outcome_of(cache, wanted.commit, wanted.files, tracker, to_download=needed, downloaded=downloaded)
 
 
 def _manifest(cache: ModelCache, wanted: Wanted) -> Manifest:
@@ -218,31 +203,3 @@ def check_space(cache: ModelCache, needed: int, free: int, reserve: int, promise
             "reserve_bytes."
         )
         raise HubError(kind="disk", message=message)
-
-
-def _size(files: Sequence[ModelFile]) -> int:
-    return sum(file.size for file in files)
-
-
-def _unchanged(cache: ModelCache, commit: str, files: tuple[ModelFile, ...]) -> Outcome:
-    return _outcome(cache, commit, files, DifferenceTracker())
-
-
-def _outcome(
-    cache: ModelCache,
-    commit: str,
-    files: tuple[ModelFile, ...],
-    tracker: DifferenceTracker,
-    to_download: int = 0,
-    downloaded: int = 0,
-) -> Outcome:
-    return Outcome(
-        changed=not tracker.empty,
-        commit=commit,
-        path=str(cache.snapshot(commit)),
-        files=tuple(file.path for file in files),
-        size=_size(files),
-        bytes_to_download=to_download,
-        bytes_downloaded=downloaded,
-        diff=tracker.before_after(),
-    )

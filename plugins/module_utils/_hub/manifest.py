@@ -128,3 +128,7 @@ def digest(path: Path, file: ModelFile) -> str:
         while block := source.read(CHUNK):
             state.update(block)
     return state.hexdigest()
+
+
+def total_size(files: Iterable[ModelFile]) -> int:
+    return sum(file.size for file in files)

@@ -21,6 +21,7 @@ from ansible_collections.llmops.cluster.plugins.module_utils._hub import cache a
 from ansible_collections.llmops.cluster.plugins.module_utils._hub import download
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.cache import ModelCache
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.claim import claim
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.client import HubClient
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.server import HubHandler, RefusalError
 from ansible_collections.llmops.cluster.plugins.module_utils._hub.users import Queue
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import connect
@@ -88,7 +89,7 @@ def run(
     def patient(cache: ModelCache, client: download.Client, request: download.Request) -> download.Outcome:
         return present(cache, client, request, pauses.append)
 
-    monkeypatch.setattr(hf_model, "ensure_present", patient)
+    monkeypatch.setattr(download, "ensure_present", patient)
     monkeypatch.setattr(connect, "slurm_is_here", lambda module: False)
 
     def run(**options: t.Any) -> dict[str, t.Any]:
@@ -603,7 +604,7 @@ def test_second_writer_waits_and_finds_it_present(hub: Hub, cache_dir: Path) -> 
     results: list[download.Outcome] = []
 
     def one() -> None:
-        client = hf_model.HubClient(endpoint=hub.url, token=None)
+        client = HubClient(endpoint=hub.url, token=None)
         results.append(download.ensure_present(ModelCache(cache_dir, REPO), client, download.Request(revision="main")))
 
     threads = [threading.Thread(target=one) for _turn in range(3)]

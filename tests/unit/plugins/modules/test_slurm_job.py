@@ -5,10 +5,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pwd
-import subprocess
-import sys
 import typing as t
 from contextlib import nullcontext
 from functools import partial
@@ -97,21 +94,6 @@ def test_a_job_as_wanted_costs_one_question_and_no_manager(
         "invocation": None,
     }
     assert [argv[:2] for argv in slurm.calls] == [["scontrol", "show"], ["squeue", "--json"]]
-
-
-def test_a_task_that_changes_nothing_loads_nothing_that_changes() -> None:
-    """Each file more is compiled twice in each task on each host."""
-    loaded = subprocess.run(
-        [sys.executable, "-c", f"import sys, {slurm_job.__name__}; print(*sys.modules)"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    ours = {name.rpartition(".")[2] for name in loaded if "._slurm." in name}
-    assert {"client", "kept", "parse"} <= ours
-    assert not ours & {"change", "describe", "lock", "manage", "parse_text", "report", "submit", "wait"}
-    assert "concurrent.futures" not in loaded
 
 
 def test_no_secret_comes_back(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ import typing as t
 import urllib.error
 
 import pytest
-from ansible_collections.llmops.cluster.plugins.module_utils._hub import errors
-from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import Asked, HubError, translate
+from ansible_collections.llmops.cluster.plugins.module_utils._hub import answers
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.answers import Asked, translate
+from ansible_collections.llmops.cluster.plugins.module_utils._hub.errors import HubError
 
 HUB = "https://hub.example"
 PAGE = f"{HUB}/org/tiny"
@@ -188,7 +189,7 @@ def test_each_failure_says_what_and_what_to_do(error: Exception, token: bool, ki
     ids=["seconds", "date", "past", "neither", "empty", "window", "window-not-used-up", "none"],
 )
 def test_when_to_come_again(headers: dict[str, str], wait: float | None) -> None:
-    found = errors.retry_after(refused(429, **headers).headers, now=lambda: 1445412460.0)
+    found = answers.retry_after(refused(429, **headers).headers, now=lambda: 1445412460.0)
     assert found == wait
 
 
