@@ -378,7 +378,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, connect, request
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import SlurmError
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.kept import kept
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.kept import cluster_of, kept
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask_argv, secret_values
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome, result, results
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import (
@@ -479,29 +479,32 @@ def _act(module: AnsibleModule, jobs: list[dict[str, t.Any]], names: list[str]) 
         specs = [wanted_spec(job, account) for job in jobs]
         for warning in dict.fromkeys(warning for job in jobs for warning in odd_time_options(job["options"] or {})):
             module.warn(warning)
-        cluster = client.cluster_name()
+        cluster, outcomes = _present(module, client, specs)
         extras = [{"key": spec.key(cluster), "submit_line": _submit_line(client, spec, cluster)} for spec in specs]
-        outcomes = _present(module, client, specs, [extra["key"] for extra in extras])
     for warning in dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings):
         module.warn(warning)
     return [result(outcome, **extra) for outcome, extra in zip(outcomes, extras)]  # noqa: B905 - Python 3.9
 
 
-def _present(module: AnsibleModule, client: SlurmClient, specs: list[JobSpec], keys: list[str]) -> list[Outcome]:
-    state, on_change = module.params["state"], module.params["on_change"]
-    account, names = client.account, [spec.name for spec in specs]
-    listed = client.jobs_listed(names, account.name)
-    found = kept(zip(names, keys), listed, user=account.name, state=state, on_change=on_change)
-    if found is not None:
-        return found
+def _present(module: AnsibleModule, client: SlurmClient, specs: list[JobSpec]) -> tuple[str, list[Outcome]]:
+    """The name of the cluster, and what became of each job."""
+    how = {name: module.params[name] for name in ("state", "on_change")}
+    names = [spec.name for spec in specs]
+    listed = client.jobs_listed(names, client.account.name)
+    cluster = cluster_of(listed)
+    outcomes = kept(specs, listed, cluster, **how) if cluster else None
+    if cluster and outcomes is not None:
+        return cluster, outcomes
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
 
+    # What goes into a key is the controller's own word for it.
+    cluster = client.cluster_name()
     with contextlib.ExitStack() as stack:
         orders = [
-            Order(spec, key, spec.script_path or stack.enter_context(_text_script(spec, account)))
-            for spec, key in zip(specs, keys)  # noqa: B905 - Python 3.9
+            Order(spec, spec.key(cluster), spec.script_path or stack.enter_context(_text_script(spec, client.account)))
+            for spec in specs
         ]
-        return _manager(module, client, names).present(orders, state=state, on_change=on_change)
+        return cluster, _manager(module, client, names).present(orders, **how)
 
 
 def _manager(module: AnsibleModule, client: SlurmClient, names: list[str]) -> JobManager:

@@ -43,6 +43,7 @@ class Job:
     submit_line: str = ""
     group_id: int = 0
     array_task_id: int | None = None
+    cluster: str = ""
 
     @property
     def phase(self) -> str:
@@ -97,7 +98,7 @@ class Job:
     def facts(self) -> dict[str, t.Any]:
         """The job as a module returns it."""
         found = asdict(self)
-        for private in ("flags", "group_id"):
+        for private in ("flags", "group_id", "cluster"):
             del found[private]
         found["job_state"] = found.pop("state")
         found["state_flags"] = list(self.flags)

@@ -11,18 +11,28 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm import decid
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
+    from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec
+
+
+def cluster_of(jobs: Sequence[Job]) -> str | None:
+    """The cluster that the jobs say they are on; None where they do not say it, or not all the same."""
+    clusters = {job.cluster for job in jobs}
+    return clusters.pop() or None if len(clusters) == 1 else None
 
 
 def kept(
-    wanted: Iterable[tuple[str, str]], jobs: Sequence[Job], *, user: str, state: str, on_change: str
+    specs: Sequence[JobSpec], jobs: Sequence[Job], cluster: str, *, state: str, on_change: str
 ) -> list[Outcome] | None:
-    """The outcome for each name and key; None as soon as one job leaves anything to do, to wait for or to ask."""
+    """The outcome for each job; None as soon as one of them leaves anything to do, to wait for or to ask.
+
+    `cluster` may be what this host believes: a job has its key only if the controller's name is the same.
+    """
     outcomes = []
-    for name, key in wanted:
-        seen = decide.survey(jobs, name=name, user=user, key=key)
+    for spec in specs:
+        seen = decide.survey(jobs, name=spec.name, user=spec.user, key=spec.key(cluster))
         plan = decide.decide(seen, on_change=on_change)
         job = plan.keep
         if job is None or plan.action != decide.KEEP or plan.cancel or not _is_there(job, state):

@@ -79,6 +79,7 @@ def _job(raw: dict[str, t.Any]) -> Job:
         submit_line=submit_line,
         group_id=group or 0,
         array_task_id=values.number(values.first(raw, "array_task_id") or _inside(raw.get("array"), "task_id")),
+        cluster=_words(raw.get("cluster")),
     )
 
 

@@ -93,7 +93,18 @@ def test_a_job_as_wanted_costs_one_question_and_no_manager(
         **first,
         "invocation": None,
     }
-    assert [argv[:2] for argv in slurm.calls] == [["scontrol", "show"], ["squeue", "--json"]]
+    assert [argv[:2] for argv in slurm.calls] == [["squeue", "--json"]]
+
+
+def test_a_host_that_is_wrong_about_its_cluster_replaces_nothing(
+    slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = {"name": "phi3", "script_content": SCRIPT}
+    first = run(slurm_job, capsys, args)
+    slurm.told_cluster = "of-another-host"
+    second = run(slurm_job, capsys, args)
+    assert (second["changed"], second["job_id"], second["key"]) == (False, 1, first["key"])
+    assert (len(slurm.live()), slurm.called("scancel")) == (1, [])
 
 
 def test_no_secret_comes_back(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:

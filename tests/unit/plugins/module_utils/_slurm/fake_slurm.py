@@ -78,6 +78,8 @@ class FakeSlurm:
     boot_time: int = 500
     saved: list[tuple[FakeJob, bool]] = field(default_factory=list)
     blind: bool = False
+    # What squeue says of each job, which may be no more than this host's belief.
+    told_cluster: str = "lab"
     has_json: bool = True
     has_accounting: bool = True
     forgets_ended: bool = False
@@ -280,6 +282,7 @@ class FakeSlurm:
                 "infinite": False,
                 "number": job.array_task_id or 0,
             },
+            "cluster": self.told_cluster,
             "name": job.name,
             "user_name": job.user,
             "comment": job.comment,

@@ -8,20 +8,26 @@ import typing as t
 
 import pytest
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.job import Job
-from ansible_collections.llmops.cluster.plugins.module_utils._slurm.kept import kept
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.kept import cluster_of, kept
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec, build_spec
 
-KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
+OTHER = "fedcba9876543210"
 
 
-def job(job_id: int = 7, *, key: str = KEY, name: str = "phi3", **facts: t.Any) -> Job:
-    found = {"state": "RUNNING", "comment": f"llmops:{name}:{key}", "stdout": "/home/vllm/slurm-7.out", **facts}
-    return Job(job_id, name, "vllm", **found)
+def spec(name: str = "phi3") -> JobSpec:
+    return build_spec(name=name, user="vllm", script="#!/bin/sh\n", script_path=None, chdir="/home/vllm")
+
+
+def job(job_id: int = 7, *, key: str = "", name: str = "phi3", user: str = "vllm", **facts: t.Any) -> Job:
+    found = {"state": "RUNNING", "stdout": "/home/vllm/slurm-7.out", "cluster": "lab"}
+    found["comment"] = f"llmops:{name}:{key or spec(name).key('lab')}"
+    return Job(job_id, name, user, **{**found, **facts})
 
 
 def ask(
     *jobs: Job, state: str = "submitted", on_change: str = "replace", names: t.Sequence[str] = ("phi3",)
 ) -> list[str] | None:
-    outcomes = kept([(name, KEY) for name in names], jobs, user="vllm", state=state, on_change=on_change)
+    outcomes = kept([spec(name) for name in names], jobs, "lab", state=state, on_change=on_change)
     if outcomes is not None:
         assert not any(outcome.changed or outcome.cancelled or outcome.error for outcome in outcomes)
     return None if outcomes is None else [outcome.message for outcome in outcomes]
@@ -66,11 +72,20 @@ def test_an_older_specification_is_left_beside_it_where_nothing_shall_change() -
 
 
 def test_jobs_of_others_are_told_and_left_alone() -> None:
-    (outcome,) = (
-        kept([("phi3", KEY)], [job(), job(9, comment="")], user="vllm", state="running", on_change="fail") or []
-    )
+    (outcome,) = kept([spec()], [job(), job(9, comment="")], "lab", state="running", on_change="fail") or []
     assert [one.job_id for one in outcome.foreign] == [9]
     assert outcome.warnings == [
         "There are jobs of the same name and user that this module did not make; they are left alone: 9."
     ]
-    assert ask(Job(7, "phi3", "root", "RUNNING", comment=f"llmops:phi3:{KEY}", stdout="/root/o")) is None
+    assert ask(job(user="root")) is None
+
+
+def test_the_cluster_is_the_one_that_all_jobs_name() -> None:
+    assert cluster_of([job(), job(8, key=OTHER)]) == "lab"
+    assert cluster_of([job(), job(8, cluster="other")]) is None
+    assert cluster_of([job(cluster="")]) is None
+    assert cluster_of([]) is None
+
+
+def test_a_key_is_of_one_cluster() -> None:
+    assert kept([spec()], [job()], "other", state="submitted", on_change="replace") is None
