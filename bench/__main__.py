@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lab.settings import CHECKOUT, cache_dir
 
-from . import converge, engines, jobs, many_hosts, render, scale
+from . import converge, engines, jobs, many_hosts, module_cost, render, scale
 from .figures import Figure, ratio, table
 from .measure import Bench
 
@@ -88,6 +88,7 @@ def warm() -> list[Figure]:
         bench.ready_share(),
         *engines.figures(bench),
         *jobs.figures(bench.lab),
+        *module_cost.figures(bench.lab),
         *scale.figures(bench.lab),
     ]
     _lab("down")

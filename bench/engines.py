@@ -6,7 +6,7 @@ import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from .figures import Figure, ratio
+from .figures import Figure, ratio, rounded
 from .measure import KEY, PORT, Bench
 
 TURNS = 3
@@ -30,7 +30,7 @@ def two_on_one_node(bench: Bench) -> Figure:
     for _turn in range(TURNS):
         alone.append(_seconds(bench, both[:1]))
         together.append(_seconds(bench, both))
-    print(f"one engine {_rounded(alone)} s, two at once {_rounded(together)} s", flush=True)
+    print(f"one engine {rounded(alone)} s, two at once {rounded(together)} s", flush=True)
     return ratio("two engines started on one node / one", min(together), min(alone), 2)
 
 
@@ -46,7 +46,7 @@ def warm_restart(bench: Bench) -> Figure:
         cold.append(_seconds(bench, compiling))
         warm.append(_seconds(bench, compiling))
     bench.on(HOST, f"rm -rf {CACHE}")
-    print(f"compiling engine, cold {_rounded(cold)} s, warm {_rounded(warm)} s", flush=True)
+    print(f"compiling engine, cold {rounded(cold)} s, warm {rounded(warm)} s", flush=True)
     return ratio("engine restart with warm compile cache / cold", min(warm), min(cold), 1)
 
 
@@ -65,7 +65,3 @@ def _seconds(bench: Bench, engines: list[tuple[str, str, int]]) -> float:
     for pid in map(shlex.quote, pids):
         bench.on(HOST, f"kill {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.1; done", user="vllm")
     return took
-
-
-def _rounded(times: list[float]) -> list[float]:
-    return [round(seconds, 1) for seconds in times]

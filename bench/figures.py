@@ -30,6 +30,11 @@ def ratio(name: str, value: float, baseline: float, budget: float) -> Figure:
     return Figure(name, value / baseline, "ratio", budget, 1.0)
 
 
+def rounded(times: list[float]) -> list[float]:
+    """Seconds, for the output."""
+    return [round(seconds, 2) for seconds in times]
+
+
 def table(figures: Iterable[Figure]) -> str:
     """Text for a terminal."""
     rows = [("figure", "value", "budget", "baseline", "")]

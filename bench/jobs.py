@@ -1,4 +1,4 @@
-"""What slurm_job costs: beside a loop of sbatch, beside Ansible's ping, and in requests to the controller."""
+"""What slurm_job costs: beside a loop of sbatch, and in requests to the controller."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from lab import podman
 from lab.settings import CHECKOUT, Lab
 
-from .figures import Figure, ratio
+from .figures import Figure, ratio, rounded
 
 MANY = 50
 WAITING = (1, 100, 1000)
@@ -31,7 +30,7 @@ _OTHERS = re.compile(r"SUBMIT_BATCH|COMPLETE_|NODE_REGISTRATION|STATS_INFO|EPILO
 
 def figures(lab: Lab) -> list[Figure]:
     bench = JobBench(lab)
-    found = [*bench.many_shares(), bench.module_share(), *bench.questions()]
+    found = [*bench.many_shares(), *bench.questions()]
     bench.on_controller("scancel --user=vllm")
     return found
 
@@ -94,41 +93,13 @@ class JobBench:
                 wanted = self._jobs(MANY, confirm=confirm, options={**OPTIONS, "hold": True})
                 took[confirm].append(self._ansible("llmops.cluster.slurm_job", wanted))
             self.on_controller("scancel --user=vllm --state=PENDING")
-        print(", ".join(f"{kind} {_rounded(times)} s" for kind, times in took.items()), flush=True)
+        print(", ".join(f"{kind} {rounded(times)} s" for kind, times in took.items()), flush=True)
         middle = {kind: statistics.median(times) for kind, times in took.items()}
         jobs = f"{MANY} jobs in one task"
         return [
             ratio(f"{jobs}, accepted / raw sbatch loop", middle["accepted"], middle["raw loop"], 3),
             ratio(f"{jobs} / loop until they are saved", middle["saved"], middle["raw loop, saved"], 3),
         ]
-
-    def module_share(self) -> Figure:
-        """A job that is as wanted, without the time of the Slurm commands that this takes, beside a ping."""
-        wanted: dict[str, object] = {
-            "name": "bench-kept",
-            "script_content": "#!/bin/sh\nexec sleep 600\n",
-            "user": "vllm",
-        }
-        wanted["options"] = {**OPTIONS, "hold": True}
-        self._ansible("llmops.cluster.slurm_job", wanted)
-        asked = "scontrol show config; squeue --json --states=all --user=vllm --name=bench-kept"
-        took: dict[str, list[float]] = {"ping": [], "slurm_job": [], "slurm": [], "nothing": []}
-        measured: dict[str, Callable[[], object]] = {
-            "ping": lambda: self._ansible("ansible.builtin.ping"),
-            "slurm_job": lambda: self._ansible("llmops.cluster.slurm_job", wanted),
-            "slurm": lambda: self.on_controller(f"{{ {asked}; }} >/dev/null 2>&1 || true"),
-            "nothing": lambda: self.on_controller("true"),
-        }
-        for _turn in range(TURNS):
-            for name, run in measured.items():
-                begin = time.monotonic()
-                run()
-                took[name].append(time.monotonic() - begin)
-        self.on_controller("scancel -u vllm --name=bench-kept")
-        print(", ".join(f"{name} {_rounded(times)} s" for name, times in took.items()), flush=True)
-        middle = {name: statistics.median(times) for name, times in took.items()}
-        slurm = max(0.0, middle["slurm"] - middle["nothing"])
-        return ratio("slurm_job without Slurm / ping", middle["slurm_job"] - slurm, middle["ping"], 1.15)
 
     def questions(self) -> list[Figure]:
         """Requests to slurmctld while so many held jobs are waited for, for the same time each."""
@@ -152,7 +123,3 @@ class JobBench:
         text = self.on_controller("sdiag").split("by message type")[-1].split("by user")[0]
         found = re.findall(r"(\w+)\s+\(\s*\d+\)\s+count:(\d+)", text)
         return sum(int(number) for name, number in found if not _OTHERS.search(name))
-
-
-def _rounded(times: list[float]) -> list[float]:
-    return [round(seconds, 2) for seconds in times]

@@ -9,7 +9,6 @@ import os
 import re
 import time
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import command, parse
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import CommandError
@@ -41,8 +40,7 @@ _NOT_HEARD = (
 )
 
 
-@dataclass(frozen=True)
-class Submission:
+class Submission(t.NamedTuple):
     """What sbatch answered. Without a job id and without a refusal, nobody knows what the controller did.
 
     `accepted` is the answer to a test, which makes no job.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import typing as t
-from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,8 +67,7 @@ HISTORY_START = "2000-01-01"
 LONGEST_LIST = 65536
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(t.NamedTuple):
     """The user a job belongs to, as the password database has it."""
 
     name: str
@@ -77,8 +75,7 @@ class Account:
     shell: str
 
 
-@dataclass(frozen=True)
-class Tools:
+class Tools(t.NamedTuple):
     """Where the commands are. Accounting and runuser may be missing."""
 
     sbatch: str

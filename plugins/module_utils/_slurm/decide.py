@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,8 +15,7 @@ if t.TYPE_CHECKING:
 KEEP, SUBMIT, REPLACE, LEAVE, REFUSE, DONE = "keep", "submit", "replace", "leave", "refuse", "done"
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(t.NamedTuple):
     """The jobs of one name and user, sorted by what they are to us. The live ones stand for their groups."""
 
     same: tuple[Job, ...]
@@ -30,8 +28,7 @@ class Survey:
         return self.same + self.other
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(t.NamedTuple):
     """`action` on the job `keep` (if any); the jobs in `cancel` go."""
 
     action: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 import posixpath
 import re
 import typing as t
-from dataclasses import asdict, dataclass
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import states
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.mask import mask_argv
@@ -19,8 +18,7 @@ NO_TASK = 4294967294
 _PATTERN = r"%(?P<width>[0-9]*)(?P<letter>[%AJjNnstuxa])"
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(t.NamedTuple):
     """A job. `exit_code` and `signal` are None until it has ended; times are seconds since 1970."""
 
     job_id: int
@@ -97,7 +95,7 @@ class Job:
 
     def facts(self) -> dict[str, t.Any]:
         """The job as a module returns it."""
-        found = asdict(self)
+        found = self._asdict()
         for private in ("flags", "group_id", "cluster"):
             del found[private]
         found["job_state"] = found.pop("state")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import typing as t
-from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +16,7 @@ if t.TYPE_CHECKING:
 COMMAND_SECONDS = 90.0
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(t.NamedTuple):
     """What a command answered. `rc` is None when it was stopped because it took too long."""
 
     argv: tuple[str, ...]

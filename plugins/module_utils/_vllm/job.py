@@ -10,7 +10,6 @@ import threading
 import time
 import typing as t
 from collections.abc import Callable
-from dataclasses import replace
 
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm import report, states
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
@@ -53,7 +52,7 @@ def job_looker(module: AnsibleModule, job_id: int, secrets: list[str]) -> Callab
             return None
         if account.name != me.name and runuser is None:
             return None
-        its_tools = replace(tools, runuser=runuser if account.name != me.name else None)
+        its_tools = tools._replace(runuser=runuser if account.name != me.name else None)
         return SlurmClient(its_tools, account, os.environ, patience=PATIENCE).tail(path)
 
     client = SlurmClient(tools, me, os.environ, patience=PATIENCE)
