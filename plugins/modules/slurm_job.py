@@ -286,7 +286,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 job_id:
-  description: The job's id, or none when there is no job.
+  description: The job's id, or none when there is no job. Of an array the id of the whole, as C(sbatch) says it.
   returned: always
   type: int
   sample: 42
@@ -317,7 +317,7 @@ submit_line:
   elements: str
   sample: [/usr/local/bin/sbatch, --parsable, --job-name=vllm-serve-mistral, /home/vllm/vllm-jobs/serve_mistral.sh]
 replaced_job_id:
-  description: The job that had to go for this one.
+  description: The job that had to go for this one, or the array.
   returned: always
   type: int
   sample: 41

@@ -98,7 +98,7 @@ class Changes:
         old, differs, diff = self._difference(work)
         work.outcome.diff = diff
         work.outcome.message = f"{old.subject} differs in {differs} and {self._verb} replaced."
-        work.outcome.replaced_job_id = old.job_id
+        work.outcome.replaced_job_id = old.group
         work.outcome.cancelled = work.plan.cancel
         work.outcome.changed = True
         # A service is not taken down for a job that Slurm refuses.
@@ -135,7 +135,7 @@ class Changes:
 
 
 def ask_whether_accepted(client: SlurmClient, order: Order) -> str:
-    answer = client.submit(order.spec, order.spec.comment(order.key), order.script_path, test_only=True)
+    answer = client.test(order.spec, order.spec.comment(order.key), order.script_path)
     failed = f"Testing the submission of the job {order.name} of {order.spec.user} failed: {answer.complaint}. "
     if answer.refused:
         raise RefusedError(f"{failed}No job was changed. Correct its options or its script, then run this task again.")

@@ -24,6 +24,8 @@ if t.TYPE_CHECKING:
 # A restart of slurmctld takes seconds, one with a large state save a minute.
 PATIENCE = 120.0
 TAIL_BYTES = 32768
+# The nodes tell a controller that has just started of themselves in some five seconds (seen with 24.11.5).
+SECONDS_TO_REGISTER = 10.0
 # Records of jobs that never ended stay in accounting when a controller forgot the job.
 MOST_OPINIONS = 10
 
@@ -32,6 +34,7 @@ _NO_SUCH_JOB = r"(?i)invalid job id"
 # Said of a job of salloc or srun, and of one that has just ended.
 _NO_SCRIPT = r"(?i)job script not specified|invalid job id"
 _NO_ACCOUNTING = r"(?i)accounting storage is disabled|accounting_storage/none"
+_NO_SUCH_NODES = r"(?i)requested node configuration is not available"
 # These say that the controller was not heard, not that it said no.
 _NOT_HEARD = (
     r"(?i)timed out|unable to contact|connection (?:refused|reset|failure)|transport endpoint|zero bytes|communication|"
@@ -222,6 +225,24 @@ class SlurmClient:
             return Submission(job_id=parse.submitted_job_id(answer.out), complaint=complaint)
         return Submission(refused=_is_refusal(answer), complaint=complaint)
 
+    def test(self, spec: JobSpec, comment: str, script_path: str) -> Submission:
+        """What sbatch says of a job without making it.
+
+        A controller that has just started knows no node yet, and says of each job what it says of an impossible one.
+        So that answer is heard again for some seconds.
+        """
+        from ansible_collections.llmops.cluster.plugins.module_utils._wait import Seen, Waiter, WaitTimeoutError
+
+        def look() -> Seen[Submission]:
+            answer = self.submit(spec, comment, script_path, test_only=True)
+            return Seen(done=not re.search(_NO_SUCH_NODES, answer.complaint), value=answer)
+
+        waiter = Waiter(look, timeout=SECONDS_TO_REGISTER, interval=2.0, clock=self._clock, sleep=self._sleep)
+        try:
+            return waiter.wait().value
+        except WaitTimeoutError as timeout:
+            return t.cast(Submission, timeout.last)
+
     def cancel(self, job_ids: Sequence[int], name: str, user: str) -> bool:
         """Ask for it. Whether it happened is for the caller to see: what scancel answers is no proof either way.
 
@@ -281,14 +302,23 @@ class SlurmClient:
         json_may_be_missing: bool = False,
     ) -> Completed:
         """Run a command that only looks until it answers: success, a failure that is `known`, or no JSON."""
+        started = self._clock()
         answer = self._run(argv, self._read_environment)
         if answer.rc == 0:
             return answer
-        return self._read_again(argv, what, answer, known, json_may_be_missing=json_may_be_missing)
+        return self._read_again(argv, what, answer, started, known, json_may_be_missing=json_may_be_missing)
 
     def _read_again(
-        self, argv: list[str], what: str, first: Completed, known: str | None, *, json_may_be_missing: bool
+        self,
+        argv: list[str],
+        what: str,
+        first: Completed,
+        started: float,
+        known: str | None,
+        *,
+        json_may_be_missing: bool,
     ) -> Completed:
+        """The same, with the `first` answer to be judged like the others, to a question put when it `started`."""
         from ansible_collections.llmops.cluster.plugins.module_utils._wait import (
             Backoff,
             Seen,
@@ -304,15 +334,15 @@ class SlurmClient:
             no_json = json_may_be_missing and answer.rc is not None and bool(re.search(_NO_JSON, answer.err))
             return Seen(done=settled or no_json, value=answer)
 
-        waiter = Waiter(
-            look, timeout=self._patience, backoff=Backoff(first=0.5, most=5), clock=self._clock, sleep=self._sleep
-        )
+        left = max(0.0, self._patience - (self._clock() - started))
+        waiter = Waiter(look, timeout=left, backoff=Backoff(first=0.5, most=5), clock=self._clock, sleep=self._sleep)
         try:
             return waiter.wait().value
         except WaitTimeoutError as timeout:
             last: Completed = timeout.last
+            waited = self._clock() - started
             raise CommandError(
-                f"{what} failed: {argv[0]} gave no answer for {timeout.seconds:.0f} seconds (last: {last.complaint}). "
+                f"{what} failed: {argv[0]} gave no answer for {waited:.0f} seconds (last: {last.complaint}). "
                 "Look at the controller with `scontrol ping` and at munge on this host, then run this task again.",
                 command=argv,
                 rc=last.rc,

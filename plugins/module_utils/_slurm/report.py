@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
 TAIL_LINES = 20
 # What to do about a job that waits, by the beginning of Slurm's reason.
 _WAITING_HINTS = {
+    "BeginTime": "It begins at a set time: one that was requeued waits some two minutes.",
     "JobHeldAdmin": "An administrator holds it: `scontrol release {job_id}` lets it go.",
     "JobHeldUser": "It is held: `scontrol release {job_id}` lets it go.",
     "job requeued in held state": "It is held: `scontrol release {job_id}` lets it go.",
@@ -68,6 +69,8 @@ def too_long(job: Job, seconds: float, option: str) -> str:
         )
     expected = f", expected start {_moment(job.start_time)}" if job.state == "PENDING" and job.start_time else ""
     hint = next((text for start, text in _WAITING_HINTS.items() if job.reason.startswith(start)), "")
+    if job.state == "SUSPENDED":
+        hint = "It is suspended: `scontrol resume {job_id}` lets it go on."
     hint = hint or "Look at `squeue --start --jobs={job_id}` and `sinfo`."
     return (
         f"{waited}, longer than {option} allows (Slurm's reason: {job.reason or 'none given'}{expected}). "

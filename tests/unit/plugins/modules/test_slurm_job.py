@@ -323,3 +323,15 @@ def test_a_script_given_as_text_is_the_users_own() -> None:
         file = Path(path)
         assert (file.name, file.read_text("utf-8"), oct(file.stat().st_mode)) == ("phi3.sh", SCRIPT, "0o100600")
     assert not file.parent.exists()
+
+
+def test_the_id_of_an_array_is_that_of_the_whole(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    """A task has an id of its own as soon as it starts, and `afterok` of that waits for one task only."""
+    args = {"name": "sweep", "script_content": SCRIPT, "options": {"array": "0-1"}}
+    key = run(slurm_job, capsys, {**args, "_ansible_check_mode": True})["key"]
+    for number in (8, 9):
+        slurm.add("sweep", f"llmops:sweep:{key}", array_job_id=7, array_task_id=number)
+    found = run(slurm_job, capsys, args)
+    assert (found["changed"], found["job_id"]) == (False, 7)
+    replaced = run(slurm_job, capsys, {**args, "args": ["more"], "_ansible_check_mode": True})
+    assert (replaced["replaced_job_id"], replaced["cancelled_job_ids"]) == (7, [7])

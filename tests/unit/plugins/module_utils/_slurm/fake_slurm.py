@@ -70,6 +70,8 @@ class FakeSlurm:
     life: Life = field(default_factory=lambda: list(RUNS_AT_ONCE))
     submit_faults: list[str] = field(default_factory=list)
     refusal: str = ""
+    # Until then a controller that has just started refuses to test a job, for it knows no node.
+    nodes_register_at: float = 0.0
     forgotten_cancels: int = 0
     failing_cancels: int = 0
     down_until: float = 0.0
@@ -164,13 +166,16 @@ class FakeSlurm:
     def _failure(argv: list[str], err: str, rc: int = 1) -> Completed:
         return Completed(tuple(argv), rc, "", err)
 
+    def _tested(self, argv: list[str]) -> Completed:
+        if self.clock < self.nodes_register_at:
+            return self._failure(argv, "allocation failure: Requested node configuration is not available")
+        return self._answer(argv, "", "sbatch: Job 99 to start at 2026-11-21T00:00:00 using 1 processors on nodes gpu1")
+
     def _sbatch(self, argv: list[str], env: Mapping[str, str]) -> Completed:
         if self.refusal:
             return self._failure(argv, f"sbatch: error: {self.refusal}")
         if "--test-only" in argv:
-            return self._answer(
-                argv, "", "sbatch: Job 99 to start at 2026-11-21T00:00:00 using 1 processors on nodes gpu1"
-            )
+            return self._tested(argv)
         fault = self.submit_faults.pop(0) if self.submit_faults else ""
         if fault in ("", "taken but timed out", "taken but unreadable"):
             self._take(argv, env)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.client import SlurmClient
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors import (
     ChangeRefusedError,
     CommandError,
@@ -18,11 +19,14 @@ from ansible_collections.llmops.cluster.plugins.module_utils._slurm.errors impor
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.manage import JobManager
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.outcome import Outcome
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.report import readable_start
+from ansible_collections.llmops.cluster.plugins.module_utils._slurm.run import Completed
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.spec import JobSpec, build_spec
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import AT_ONCE, Order
 from ansible_collections.llmops.cluster.plugins.module_utils._slurm.wait import JobWatch
 from ansible_collections.llmops.cluster.tests.unit.plugins.module_utils._slurm.fake_slurm import (
+    ACCOUNT,
     RUNS_AT_ONCE,
+    TOOLS,
     FakeSlurm,
     Life,
 )
@@ -177,6 +181,27 @@ def test_a_controller_that_stays_down_is_an_error() -> None:
     assert slurm.jobs == []
 
 
+@pytest.mark.parametrize(
+    ("patience", "one_takes", "most"), [(30.0, 90.0, 90.0), (120.0, 90.0, 181.0), (30.0, 10.0, 40.0)]
+)
+def test_answers_that_take_long_count_for_patience(patience: float, one_takes: float, most: float) -> None:
+    clock = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal clock
+        clock += seconds
+
+    def frozen(argv: list[str], env: t.Mapping[str, str], cwd: str = "/") -> Completed:
+        sleep(one_takes)
+        return Completed(tuple(argv), None, "", "")
+
+    client = SlurmClient(TOOLS, ACCOUNT, {}, runner=frozen, patience=patience, clock=lambda: clock, sleep=sleep)
+    with pytest.raises(CommandError) as caught:
+        client.jobs_listed([NAME], "vllm")
+    assert patience <= clock <= most
+    assert f"gave no answer for {clock:.0f} seconds" in caught.value.message
+
+
 def test_without_json_the_text_answers_do() -> None:
     slurm = FakeSlurm(has_json=False)
     first = present(slurm, "running")
@@ -233,6 +258,14 @@ def test_a_job_is_not_taken_down_for_one_that_slurm_refuses() -> None:
         "again."
     )
     assert [job.job_id for job in slurm.live()] == [1]
+
+
+def test_a_controller_that_does_not_know_its_nodes_yet_refuses_nothing() -> None:
+    slurm = FakeSlurm()
+    present(slurm)
+    slurm.nodes_register_at = slurm.clock + 5
+    assert present(slurm, options={"gres": "gpu:2"}).changed
+    assert [job.job_id for job in slurm.live()] == [2]
 
 
 def test_on_change_keep_leaves_the_job() -> None:
