@@ -86,7 +86,9 @@ class Job(t.NamedTuple):
 
     @property
     def title(self) -> str:
-        return f"job {self.job_id} ({self.name}){f' on {self.nodes}' if self.nodes else ''}"
+        # The task of an array as Slurm writes it.
+        shown = self.job_id if self.array_task_id is None else f"{self.group}_{self.array_task_id}"
+        return f"job {shown} ({self.name}){f' on {self.nodes}' if self.nodes else ''}"
 
     @property
     def subject(self) -> str:

@@ -51,8 +51,6 @@ def _left_alone(jobs: Sequence[Job]) -> str:
 def result(outcome: Outcome, *, key: str | None = None, submit_line: list[str] | None = None) -> dict[str, t.Any]:
     """The result of one job; every documented key is always there."""
     found: dict[str, t.Any] = _facts(outcome.job)
-    # Of an array the id of all of it, which is what sbatch said and what another job depends on.
-    found["job_id"] = outcome.job.group if outcome.job else None
     found["key"] = key or (outcome.job.key if outcome.job else None)
     if submit_line is not None:
         found["submit_line"] = submit_line
@@ -68,6 +66,8 @@ def result(outcome: Outcome, *, key: str | None = None, submit_line: list[str] |
     if outcome.error is not None:
         found = {**found, **outcome.error.facts, "failed": True, "msg": outcome.error.message}
         found["changed"] = outcome.changed
+    # Of an array the id of all of it, which is what sbatch said and what another job depends on.
+    found["job_id"] = outcome.job.group if outcome.job else None
     return found
 
 

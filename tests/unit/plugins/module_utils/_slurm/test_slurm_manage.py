@@ -643,6 +643,6 @@ def test_an_array_fails_with_the_task_that_failed() -> None:
     with pytest.raises(JobEndedError) as caught:
         present(slurm, "completed", options={"array": "0-2"})
     assert caught.value.message.startswith(
-        "Completing job 2 (vllm-serve-phi3) on gpu1 failed: 1 of its 3 tasks did not succeed; task 1 ended as FAILED "
+        "Completing job 1_1 (vllm-serve-phi3) on gpu1 failed: 1 of its 3 tasks did not succeed; task 1 ended as FAILED "
         "(exit code 1)"
     )
