@@ -16,13 +16,14 @@ from lab import podman
 from lab.settings import CHECKOUT, Lab
 
 from .figures import Figure, rounded
+from .jobs import OPTIONS
 
 TURNS = 9
 JOB: dict[str, Any] = {
     "name": "bench-kept",
     "script_content": "#!/bin/sh\nexec sleep 600\n",
     "user": "vllm",
-    "options": {"partition": "gpu", "mem": "1M", "output": "/dev/null", "time": "5", "hold": True},
+    "options": {**OPTIONS, "hold": True},
 }
 LISTING = "squeue --json --states=all --user=vllm --name=bench-kept"
 

@@ -480,7 +480,11 @@ def _act(module: AnsibleModule, jobs: list[dict[str, t.Any]], names: list[str]) 
         for warning in dict.fromkeys(warning for job in jobs for warning in odd_time_options(job["options"] or {})):
             module.warn(warning)
         cluster, outcomes = _present(module, client, specs)
-        extras = [{"key": spec.key(cluster), "submit_line": _submit_line(client, spec, cluster)} for spec in specs]
+        keys = [spec.key(cluster) for spec in specs]
+        extras = [
+            {"key": key, "submit_line": _submit_line(client, spec, key)}
+            for spec, key in zip(specs, keys)  # noqa: B905 - Python 3.9
+        ]
     for warning in dict.fromkeys(warning for outcome in outcomes for warning in outcome.warnings):
         module.warn(warning)
     return [result(outcome, **extra) for outcome, extra in zip(outcomes, extras)]  # noqa: B905 - Python 3.9
@@ -492,9 +496,10 @@ def _present(module: AnsibleModule, client: SlurmClient, specs: list[JobSpec]) -
     names = [spec.name for spec in specs]
     listed = client.jobs_listed(names, client.account.name)
     cluster = cluster_of(listed)
-    outcomes = kept(specs, listed, cluster, **how) if cluster else None
-    if cluster and outcomes is not None:
-        return cluster, outcomes
+    if cluster:
+        outcomes = kept(specs, listed, cluster, **how)
+        if outcomes is not None:
+            return cluster, outcomes
     from ansible_collections.llmops.cluster.plugins.module_utils._slurm.submit import Order
 
     # What goes into a key is the controller's own word for it.
@@ -526,8 +531,8 @@ def _text_script(spec: JobSpec, account: command.Account) -> contextlib.Abstract
     return connect.script_file(spec.name, spec.script, account)
 
 
-def _submit_line(client: SlurmClient, spec: JobSpec, cluster: str) -> list[str]:
-    argv = command.sbatch(client.tools, spec, spec.comment(spec.key(cluster)), spec.script_path or TEXT_SCRIPT)
+def _submit_line(client: SlurmClient, spec: JobSpec, key: str) -> list[str]:
+    argv = command.sbatch(client.tools, spec, spec.comment(key), spec.script_path or TEXT_SCRIPT)
     return mask_argv(argv, secret_values(spec.environment))
 
 

@@ -306,19 +306,6 @@ class SlurmClient:
         answer = self._run(argv, self._read_environment)
         if answer.rc == 0:
             return answer
-        return self._read_again(argv, what, answer, started, known, json_may_be_missing=json_may_be_missing)
-
-    def _read_again(
-        self,
-        argv: list[str],
-        what: str,
-        first: Completed,
-        started: float,
-        known: str | None,
-        *,
-        json_may_be_missing: bool,
-    ) -> Completed:
-        """The same, with the `first` answer to be judged like the others, to a question put when it `started`."""
         from ansible_collections.llmops.cluster.plugins.module_utils._wait import (
             Backoff,
             Seen,
@@ -326,7 +313,8 @@ class SlurmClient:
             WaitTimeoutError,
         )
 
-        answers = [first]
+        # Judged like those that follow it.
+        answers = [answer]
 
         def look() -> Seen[Completed]:
             answer = answers.pop() if answers else self._run(argv, self._read_environment)

@@ -33,18 +33,11 @@ def jobs_from_squeue(text: str, separator: str = command.SEPARATOR) -> list[Job]
         state, flags = values.state(fields["state"])
         jobs.append(
             values.finish(
-                job_id=values.number(fields["job_id"]) or 0,
-                name=fields["name"],
-                user=fields["user"],
+                **_shared(fields),
                 state=state,
                 flags=flags,
-                reason=values.reason(fields["reason"]),
                 comment=values.text(fields["comment"]),
-                nodes=values.text(fields["nodes"]),
                 batch_host=values.text(fields["batch_host"]),
-                submit_time=values.moment(fields["submit_time"]),
-                start_time=values.moment(fields["start_time"]),
-                group_id=_group(fields["shown_id"]),
             )
         )
     return jobs
@@ -59,25 +52,32 @@ def jobs_from_sacct(text: str, separator: str = command.SEPARATOR) -> list[Job]:
         exit_code, signal_number = values.exit_status(fields["exit_code"])
         jobs.append(
             values.finish(
-                job_id=values.number(fields["job_id"]) or 0,
-                name=fields["name"],
-                user=fields["user"],
+                **_shared(fields),
                 state=state,
                 flags=flags,
-                reason=values.reason(fields["reason"]),
                 comment=values.text(fields["comment"]) or find_comment(fields["submit_line"]),
-                nodes=values.text(fields["nodes"]),
-                submit_time=values.moment(fields["submit_time"]),
-                start_time=values.moment(fields["start_time"]),
                 end_time=values.moment(fields["end_time"]),
                 exit_code=exit_code,
                 signal=signal_number,
                 chdir=fields["chdir"],
                 submit_line=fields["submit_line"],
-                group_id=_group(fields["shown_id"]),
             )
         )
     return jobs
+
+
+def _shared(fields: dict[str, str]) -> dict[str, t.Any]:
+    """What squeue and sacct tell in the same form."""
+    return {
+        "job_id": values.number(fields["job_id"]) or 0,
+        "name": fields["name"],
+        "user": fields["user"],
+        "reason": values.reason(fields["reason"]),
+        "nodes": values.text(fields["nodes"]),
+        "submit_time": values.moment(fields["submit_time"]),
+        "start_time": values.moment(fields["start_time"]),
+        "group_id": _group(fields["shown_id"]),
+    }
 
 
 def jobs_from_scontrol(text: str) -> list[Job]:
